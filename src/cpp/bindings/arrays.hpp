@@ -1,0 +1,66 @@
+// NumPy arrays as views, and calls without the GIL.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <stdexcept>
+#include <utility>
+#include <vector>
+
+#include "../kernels/views.hpp"
+#include "../parallel.hpp"
+
+namespace pyloss::bindings {
+
+namespace py = pybind11;
+
+/// An array and its Kind; the caller has checked that they agree.
+using Operand = std::pair<py::array, int>;
+using MaybeOperand = std::optional<Operand>;
+
+/// `operand` broadcast to `shape`; the axes that it lacks repeat it.
+inline View view(const Operand& operand, const std::vector<std::size_t>& shape) {
+  const py::array& array = operand.first;
+  const std::size_t missing = shape.size() - static_cast<std::size_t>(array.ndim());
+  if (missing > shape.size()) throw std::logic_error("an operand has more axes than the result");
+  std::vector<Axis> axes(shape.size());
+  for (std::size_t i = 0; i < shape.size(); ++i) {
+    axes[i] = {shape[i], 0};
+    if (i < missing) continue;
+    const auto axis = static_cast<py::ssize_t>(i - missing);
+    const auto size = static_cast<std::size_t>(array.shape(axis));
+    if (size == shape[i]) {
+      axes[i].stride = array.strides(axis);
+    } else if (size != 1) {
+      throw std::logic_error("an operand does not broadcast to the result");
+    }
+  }
+  return View(const_cast<void*>(array.data()), static_cast<Kind>(operand.second), std::move(axes));
+}
+
+inline View view(const MaybeOperand& operand, const std::vector<std::size_t>& shape) {
+  return operand ? view(*operand, shape) : View();
+}
+
+/// Runs work(interrupt) without the GIL; Ctrl-C in the main thread ends it with KeyboardInterrupt.
+template <class Work>
+auto without_gil(Work&& work) {
+  Interrupt interrupt([] {
+    py::gil_scoped_acquire gil;
+    return PyErr_CheckSignals() != 0;
+  });
+  const auto result = [&] {
+    py::gil_scoped_release released;
+    return work(interrupt);
+  }();
+  if (interrupt.requested()) throw py::error_already_set();
+  return result;
+}
+
+void bind_elementwise(py::module_& m);
+void bind_rowwise(py::module_& m);
+void bind_math(py::module_& m);
+
+}  // namespace pyloss::bindings

@@ -1,0 +1,60 @@
+// The functions of simd/math.hpp over an array, so that the tests can measure their errors.
+#include "../simd/math.hpp"
+
+#include <array>
+#include <string>
+
+#include "../simd/lanes.hpp"
+#include "arrays.hpp"
+
+namespace pyloss::bindings {
+
+namespace {
+
+template <class T>
+using Function = simd::Pack<T> (*)(simd::Pack<T>);
+
+template <class T>
+struct Named {
+  const char* name;
+  Function<T> function;
+};
+
+template <class T>
+constexpr std::array<Named<T>, 7> functions{{{"exp", simd::exp<T>},
+                                             {"expm1", simd::expm1<T>},
+                                             {"log", simd::log<T>},
+                                             {"log1p", simd::log1p<T>},
+                                             {"sigmoid", simd::sigmoid<T>},
+                                             {"softplus", simd::softplus<T>},
+                                             {"tanh", simd::tanh<T>}}};
+
+template <class T>
+using Array = py::array_t<T, py::array::c_style>;
+
+template <class T>
+void apply(const std::string& name, const Array<T>& x, Array<T>& out) {
+  if (x.ndim() != 1 || out.ndim() != 1 || x.size() != out.size()) throw std::logic_error("x and out must have one axis of the same length");
+  for (const auto& [known, function] : functions<T>) {
+    if (name != known) continue;
+    const T* from = x.data();
+    T* to = out.mutable_data();
+    const auto size = static_cast<std::size_t>(x.size());
+    const auto call = function;
+    py::gil_scoped_release released;
+    return simd::for_each_pack<T>(size, [&](std::size_t i, auto, auto lanes) { lanes.store(to + i, call(lanes.load(from + i))); });
+  }
+  throw py::key_error(name);
+}
+
+}  // namespace
+
+void bind_math(py::module_& m) {
+  py::list names;
+  for (const auto& named : functions<float>) names.append(named.name);
+  m.attr("math_functions") = py::tuple(names);
+  m.def("math", &apply<float>, py::arg("name"), py::arg("x").noconvert(), py::arg("out").noconvert(), "Applies an elementary function.");
+  m.def("math", &apply<double>, py::arg("name"), py::arg("x").noconvert(), py::arg("out").noconvert());
+}
+
+}  // namespace pyloss::bindings

@@ -1,0 +1,68 @@
+// The inner loops, compiled for one element type (PYLOSS_SCALAR) and every loss of the list.
+#include <array>
+
+#include "../losses/registry.hpp"
+#include "elementwise.hpp"
+#include "parameters.hpp"
+
+namespace pyloss {
+
+namespace {
+
+/// How many V the loss takes: pred, target and whatever else.
+template <class Loss, class V, class... Vs>
+consteval std::size_t arity() {
+  if constexpr (std::is_invocable_v<const Loss&, Vs...>) {
+    return sizeof...(Vs);
+  } else {
+    return arity<Loss, V, V, Vs...>();
+  }
+}
+
+/// pred and target have an element for each place; only what follows may be one number for all.
+template <std::size_t I, class T, class Lanes>
+PYLOSS_INLINE simd::Pack<T> load(const Block<T>& block, std::size_t i, Lanes lanes) {
+  if constexpr (I < 2) return lanes.load(block.input[I].at + i);
+  return block.input[I].load(i, lanes);
+}
+
+template <Want want, class Loss, class T>
+void kernel(const double* parameters, const Block<T>& at, double* sums) {
+  using V = simd::Pack<T>;
+  const Loss loss = with_parameters<Loss>(parameters);
+  const Block<T> block = at;  // a local copy: the stores below cannot change it, which the compiler now knows
+  simd::Sum<T> sum(sums);
+  simd::for_each_pack<T>(block.size, [&](std::size_t i, auto place, auto lanes) PYLOSS_INLINE_LAMBDA {
+    const Terms<V> terms = [&]<std::size_t... I>(std::index_sequence<I...>) PYLOSS_INLINE_LAMBDA {
+      return loss(load<I>(block, i, lanes)...);
+    }(std::make_index_sequence<arity<Loss, V>()>{});
+    sum.add(place, lanes.or_zero(terms.value));
+    if (block.value) lanes.store(block.value + i, terms.value);
+    if constexpr (want >= Want::grad) block.grad.store(i, terms.grad, lanes);
+    if constexpr (want >= Want::hess) block.hess.store(i, terms.hess, lanes);
+  });
+  sum.store(sums);
+}
+
+template <class T, class Loss>
+constexpr Entry<T> entry() {
+  return {Loss::name,
+          parameters_of<Loss>,
+          arity<Loss, simd::Pack<T>>(),
+          {kernel<Want::value, Loss, T>, kernel<Want::grad, Loss, T>, kernel<Want::hess, Loss, T>}};
+}
+
+template <class T, class... Losses>
+std::span<const Entry<T>> table_of(List<Losses...>) {
+  static constexpr std::array<Entry<T>, sizeof...(Losses)> table{entry<T, Losses>()...};
+  return table;
+}
+
+}  // namespace
+
+template <>
+std::span<const Entry<PYLOSS_SCALAR>> elementwise_table() {
+  return table_of<PYLOSS_SCALAR>(Elementwise{});
+}
+
+}  // namespace pyloss

@@ -1,0 +1,66 @@
+// Fixed chunks shared among threads: the work of a chunk never depends on who does it, so results do not depend on the thread count.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+
+#if defined(_OPENMP)
+#include <omp.h>
+#endif
+
+namespace pyloss {
+
+/// Asks the caller, at most every 50 ms and only from the calling thread, whether to go on.
+class Interrupt {
+ public:
+  using Poll = bool (*)();
+
+  explicit Interrupt(Poll poll) : poll_(poll), last_(Clock::now()) {}
+
+  bool requested() const { return requested_.load(std::memory_order_relaxed); }
+
+  /// To be called by the calling thread between pieces of work of well under 50 ms.
+  bool check() {
+    const auto now = Clock::now();
+    if (now - last_ >= std::chrono::milliseconds(50)) {
+      last_ = now;
+      if (poll_ && poll_()) requested_.store(true, std::memory_order_relaxed);
+    }
+    return requested();
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  Poll poll_;
+  Clock::time_point last_;
+  std::atomic<bool> requested_{false};
+};
+
+/// Calls `work(chunk, thread)` once for every chunk; false if interrupted. `work` must not throw.
+template <class Work>
+bool for_each_chunk(std::size_t chunks, int threads, Interrupt& interrupt, Work&& work) {
+#if defined(_OPENMP)
+  if (threads > 1 && chunks > 1) {
+#pragma omp parallel num_threads(threads)
+    {
+      const int thread = omp_get_thread_num();
+      // Dynamic: on a shared machine one core may be slower than the other for a while.
+#pragma omp for schedule(dynamic, 1)
+      for (std::size_t chunk = 0; chunk < chunks; ++chunk) {
+        if (thread == 0 ? interrupt.check() : interrupt.requested()) continue;
+        work(chunk, thread);
+      }
+    }
+    return !interrupt.requested();
+  }
+#endif
+  (void)threads;
+  for (std::size_t chunk = 0; chunk < chunks; ++chunk) {
+    if (interrupt.check()) return false;
+    work(chunk, 0);
+  }
+  return true;
+}
+
+}  // namespace pyloss

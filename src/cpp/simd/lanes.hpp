@@ -1,0 +1,128 @@
+// Groups of 64 bytes: how a loop walks its data and how a sum is laid out, the same on every level.
+#pragma once
+
+#include "pack.hpp"
+
+namespace pyloss::simd {
+
+/// Elements of T in a group.
+template <class T>
+inline constexpr std::size_t group = group_bytes / sizeof(T);
+
+/// 0, 1, 2, ...
+template <class T>
+PYLOSS_INLINE Pack<T> lane_numbers() {
+  Pack<T> a;
+  for (std::size_t i = 0; i < Pack<T>::lanes; ++i) a.v[i] = static_cast<T>(i);
+  return a;
+}
+
+/// Tells a loop body which lanes of a pack are real; all of them unless Partial.
+template <class T, bool Partial>
+struct Lanes {
+  std::size_t count = Pack<T>::lanes;
+
+  PYLOSS_INLINE Pack<T> load(const T* from) const {
+    if constexpr (Partial) {
+      if (count < Pack<T>::lanes) return load_partial<T>(from, count);
+    }
+    return Pack<T>::load(from);
+  }
+
+  /// True for the lanes that are elements.
+  PYLOSS_INLINE Mask<T> real() const {
+    if constexpr (Partial) return lane_numbers<T>() < Pack<T>(static_cast<double>(count));
+    return {integers<T>(-1)};
+  }
+
+  /// `a` where the lanes are elements, elsewhere 0.
+  PYLOSS_INLINE Pack<T> or_zero(Pack<T> a) const {
+    if constexpr (Partial) return select(real(), a, 0.0);
+    return a;
+  }
+
+  PYLOSS_INLINE void store(T* to, Pack<T> a) const {
+    if constexpr (Partial) {
+      if (count < Pack<T>::lanes) return store_partial<T>(to, a.v, count);
+    }
+    a.store(to);
+  }
+
+  /// `to` must be aligned to the pack. Partial packs go the ordinary way.
+  PYLOSS_INLINE void stream(T* to, Pack<T> a) const {
+    if constexpr (Partial) {
+      store(to, a);
+    } else {
+      simd::stream(to, a.v);
+    }
+  }
+};
+
+/// Calls body(i, place, lanes) for every pack: i is the index of its first element, place its number within its group (a constant).
+/// Whatever is behind the last full group comes as partial packs, so there is no scalar tail.
+template <class T, class Body>
+PYLOSS_INLINE void for_each_pack(std::size_t size, Body&& body) {
+  constexpr std::size_t lanes = Pack<T>::lanes, places = group<T> / lanes;
+  const auto group_at = [&]<std::size_t... Place>(std::size_t i, auto lanes_at, std::index_sequence<Place...>) PYLOSS_INLINE_LAMBDA {
+    (body(i + Place * lanes, std::integral_constant<std::size_t, Place>{}, lanes_at(Place * lanes)), ...);
+  };
+  constexpr auto all = std::make_index_sequence<places>{};
+  std::size_t i = 0;
+  for (; i + group<T> <= size; i += group<T>) {
+    group_at(i, [](std::size_t) PYLOSS_INLINE_LAMBDA { return Lanes<T, false>{}; }, all);
+  }
+  if (i < size) {
+    const std::size_t rest = size - i;
+    group_at(i, [rest](std::size_t begin) PYLOSS_INLINE_LAMBDA {
+      return Lanes<T, true>{rest <= begin ? 0 : rest - begin < lanes ? rest - begin : lanes};
+    }, all);
+  }
+}
+
+/// A float64 sum of T over the logical lanes of a group; merged pairwise in a fixed order.
+template <class T>
+class Sum {
+ public:
+  static constexpr std::size_t size = group<T>;
+
+  PYLOSS_INLINE Sum() {
+    for (auto& a : lanes_) a = 0.0;
+  }
+  PYLOSS_INLINE explicit Sum(const double* from) {
+    for (std::size_t i = 0; i < count; ++i) lanes_[i] = Pack<double>::load(from + i * Pack<double>::lanes);
+  }
+  PYLOSS_INLINE void store(double* to) const {
+    for (std::size_t i = 0; i < count; ++i) lanes_[i].store(to + i * Pack<double>::lanes);
+  }
+
+  template <std::size_t Place>
+  PYLOSS_INLINE void add(std::integral_constant<std::size_t, Place>, Pack<T> a) {
+    if constexpr (sizeof(T) == 8) {
+      lanes_[Place] += a;
+    } else {
+      lanes_[2 * Place] += Pack<double>(widen_low(a.v));
+      lanes_[2 * Place + 1] += Pack<double>(widen_high(a.v));
+    }
+  }
+
+  double total() const {
+    double lane[size];
+    store(lane);
+    return merge(lane);
+  }
+
+  static double merge(const double* lane) {
+    double part[size];
+    std::memcpy(part, lane, sizeof part);
+    for (std::size_t half = size / 2; half > 0; half /= 2) {
+      for (std::size_t i = 0; i < half; ++i) part[i] += part[i + half];
+    }
+    return part[0];
+  }
+
+ private:
+  static constexpr std::size_t count = size / Pack<double>::lanes;
+  Pack<double> lanes_[count];
+};
+
+}  // namespace pyloss::simd

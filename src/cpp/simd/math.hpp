@@ -1,0 +1,229 @@
+// Elementary functions on packs, inlined into the kernels. Written with the operators of pack.hpp alone, so that every level with FMA
+// computes the same bits. NaN gives NaN; infinities, zeros, subnormals and the edges of overflow are as in the C library. The worst
+// errors, in units in the last place (ULP), are those of tests/sweep_math.py: float32 over all 2^32 inputs.
+#pragma once
+
+#include "pack.hpp"
+
+namespace pyloss::simd {
+
+namespace detail {
+
+/// c0 + c1 x + c2 x² + ..., by Horner's rule: other iterations fill the pipeline, so fewer operations win (measured against pairs).
+template <class V>
+PYLOSS_INLINE V polynomial(V, double c) {
+  return c;
+}
+template <class V, class... Rest>
+PYLOSS_INLINE V polynomial(V x, double c, Rest... rest) {
+  return fma(polynomial(x, rest...), x, V(c));
+}
+
+/// log 2 in two parts; n * high is exact for every exponent n.
+template <class T>
+struct Log2;
+template <>
+struct Log2<float> {
+  static constexpr double high = 0x1.62e4p-1, low = 1.4286068203094173e-06;
+};
+template <>
+struct Log2<double> {
+  static constexpr double high = 0x1.62e42feep-1, low = 0x1.a39ef35793c76p-33;
+};
+
+/// exp(x) = 2^n (1 + r + tail), |r| <= log(2)/2; n is 0 where |x| is no more than that.
+template <class T>
+struct Exponent {
+  Pack<T> n, r, tail;
+};
+
+/// `x` within a few units of the range where exp neither overflows nor vanishes.
+template <class T>
+PYLOSS_INLINE Exponent<T> reduce(Pack<T> x) {
+  using V = Pack<T>;
+  const V n = round(x * 1.4426950408889634);
+  const V r = fma(n, -Log2<T>::low, fma(n, -Log2<T>::high, x));
+  // Minimax polynomials of (exp(r) - 1 - r) / r² with relative error 2^-28 and 2^-57 of exp.
+  V q;
+  if constexpr (sizeof(T) == 4) {
+    q = polynomial(r, 0.49999993433464435, 0.16666520402233326, 0.04166839051757366, 0.008368744903842337, 0.0013814553642266096);
+  } else {
+    q = polynomial(r, 0x1.000000000000ap-1, 0x1.55555555554f9p-3, 0x1.555555555083fp-5, 0x1.1111111127d44p-7, 0x1.6c16c18438a5fp-10,
+                   0x1.a01a0129fd321p-13, 0x1.a01999e263ba8p-16, 0x1.71df25da29bb9p-19, 0x1.28ad9b981a367p-22, 0x1.ad7f0356ca8f7p-26);
+  }
+  return {n, r, r * r * q};
+}
+
+/// Just beyond the arguments at which exp overflows, and below which it rounds to 0.
+template <class T>
+inline constexpr double exp_high = sizeof(T) == 4 ? 89.0 : 710.0;
+template <class T>
+inline constexpr double exp_low = sizeof(T) == 4 ? -104.0 : -746.0;
+
+/// A number 2^n (high + low), |low| far smaller.
+template <class T>
+struct Parts {
+  Pack<T> n, high, low;
+
+  PYLOSS_INLINE Pack<T> scaled(Pack<T> x) const { return simd::scale_by_power_of_two(x.v, n.v); }
+  PYLOSS_INLINE Pack<T> sum() const { return scaled(high + low); }
+  /// The same number with low below the last place of high, and n = 0.
+  PYLOSS_INLINE Parts rounded() const {
+    const Pack<T> whole = high + low;
+    return {0.0, scaled(whole), scaled((high - whole) + low)};
+  }
+};
+
+/// e^x. The first part is 1 + r: rounding that would cost a quarter of a ULP.
+template <class T>
+PYLOSS_INLINE Parts<T> exp_parts(Pack<T> x) {
+  const auto [n, r, tail] = reduce(clamp(x, exp_low<T>, exp_high<T>));
+  const Pack<T> high = 1.0 + r;
+  return {n, high, ((1.0 - high) + r) + tail};
+}
+
+/// e^x - 1 as 2^n ((1 - 2^-n) + r + tail); -1 below the clamp.
+template <class T>
+PYLOSS_INLINE Parts<T> expm1_parts(Pack<T> x) {
+  using V = Pack<T>;
+  const auto [n, r, tail] = reduce(clamp(x, sizeof(T) == 4 ? -20.0 : -45.0, exp_high<T>));
+  const V start = 1.0 - V(simd::scale_by_power_of_two(V(1.0).v, (-n).v)), high = start + r;
+  return {n, high, ((start - high) + r) + tail};
+}
+
+/// numerator / (start + addend), |addend| <= start: what all roundings but the last lose is added again.
+template <class T>
+PYLOSS_INLINE Pack<T> share(Parts<T> numerator, Parts<T> addend, double start) {
+  using V = Pack<T>;
+  const V sum = start + addend.high, lost = ((start - sum) + addend.high) + addend.low;
+  const V inverse = 1.0 / sum, quotient = numerator.high * inverse;
+  return fma(fma(-quotient, sum, numerator.high) + (numerator.low - quotient * lost), inverse, quotient);
+}
+
+/// n and f with u = 2^n (1 + f), 1 + f in [3/4, 3/2).
+template <class T>
+struct Fraction {
+  Pack<T> n, f;
+};
+
+/// `u` positive and finite.
+template <class T>
+PYLOSS_INLINE Fraction<T> split(Pack<T> u) {
+  using V = Pack<T>;
+  using Integer = typename V::Integer;
+  using Unsigned = Native<std::make_unsigned_t<Integer>>;
+  constexpr int mantissa = sizeof(T) == 4 ? 23 : 52;
+  constexpr Integer one = std::bit_cast<Integer>(T{1}), magic = std::bit_cast<Integer>(static_cast<T>(Integer{3} << (mantissa - 1)));
+  constexpr Integer least = std::bit_cast<Integer>(T{0.75});
+  const auto subnormal = u < static_cast<double>(std::numeric_limits<T>::min());
+  u = select(subnormal, u * static_cast<double>(Integer{1} << mantissa), u);
+  const auto bits = u.bits() + (one - least);
+  // The exponent's bits, shifted down, sit in the low bits of magic: subtracting it as a number leaves the exponent.
+  const auto exponent = std::bit_cast<typename V::Integers>(std::bit_cast<Unsigned>(bits) >> mantissa) + (magic - (one >> mantissa));
+  const V n = V::from_bits(exponent) - static_cast<double>(std::bit_cast<T>(magic));
+  const V m = V::from_bits((bits & ((Integer{1} << mantissa) - 1)) + least);
+  return {n - select(subnormal, static_cast<double>(mantissa), 0.0), m - 1.0};
+}
+
+/// n log 2 + log(1 + f) + correction, where the correction is small.
+template <class T>
+PYLOSS_INLINE Pack<T> log_of(Fraction<T> at, Pack<T> correction) {
+  using V = Pack<T>;
+  const V f = at.f, square = f * f;
+  // log(1 + f) - f, by minimax polynomials of relative error 2^-27 and 2^-61 of log.
+  V tail;
+  if constexpr (sizeof(T) == 4) {
+    tail = fma(square * f,
+               polynomial(f, 0.33333449536652854, -0.2500009617779725, 0.1999083640510985, -0.16647265971373268, 0.14478719184023528,
+                          -0.1316207774596358, 0.10462886768600531, -0.045062318832249156),
+               -0.5 * square);
+  } else {
+    // With s = f / (2 + f), log(1 + f) = 2 atanh(s) = f - f²/2 + s (f²/2 + R(s²)).
+    const V s = f / (2.0 + f), z = s * s, half = 0.5 * square;
+    const V rest = z * polynomial(z, 0x1.555555555554fp-1, 0x1.999999999c140p-2, 0x1.24924921e7d96p-2, 0x1.c71c748c80bedp-3,
+                                  0x1.745c4ba2aee94p-3, 0x1.3b35a6fc4f24dp-3, 0x1.0dcd4c89d90abp-3, 0x1.1b75e102024f2p-3);
+    tail = fma(s, half + rest, -half);
+  }
+  // n log 2 + f may cancel: what its rounding loses is added again.
+  const V whole = at.n * Log2<T>::high, high = whole + f, low = (whole - high) + f;
+  return high + (low + (tail + fma(at.n, V(Log2<T>::low), correction)));
+}
+
+/// `result` where x is positive and finite; else what the logarithm is there.
+template <class T>
+PYLOSS_INLINE Pack<T> log_edges(Pack<T> x, Pack<T> result) {
+  constexpr double inf = std::numeric_limits<double>::infinity(), nan = std::numeric_limits<double>::quiet_NaN();
+  return select((x > 0.0) & (x < inf), result, select(x == 0.0, -inf, select(x > 0.0, x, nan)));
+}
+
+}  // namespace detail
+
+/// e^x. At most 1 ULP.
+template <class T>
+PYLOSS_INLINE Pack<T> exp(Pack<T> x) {
+  return detail::exp_parts(x).sum();
+}
+
+/// e^x - 1, accurate near 0. At most 2 ULP.
+template <class T>
+PYLOSS_INLINE Pack<T> expm1(Pack<T> x) {
+  return copysign(detail::expm1_parts(x).sum(), x);
+}
+
+/// Natural logarithm; -inf at 0, NaN below. At most 1 ULP.
+template <class T>
+PYLOSS_INLINE Pack<T> log(Pack<T> x) {
+  return detail::log_edges(x, detail::log_of(detail::split(x), Pack<T>(0.0)));
+}
+
+/// log(1 + x), accurate near 0; -inf at -1, NaN below. At most 2 ULP.
+template <class T>
+PYLOSS_INLINE Pack<T> log1p(Pack<T> x) {
+  using V = Pack<T>;
+  const V u = 1.0 + x, back = u - x;
+  const V lost = (1.0 - back) + (x - (u - back));  // by rounding u
+  auto at = detail::split(u);
+  const auto near = at.n == 0.0;
+  at.f = select(near, x, at.f);
+  return detail::log_edges(u, copysign(detail::log_of(at, select(near, 0.0, lost * (1.0 / u))), x));
+}
+
+/// log(1 + x) for x in [0, 1], for far less work. At most 2 ULP.
+template <class T>
+PYLOSS_INLINE Pack<T> log1p_unit(Pack<T> x) {
+  if constexpr (sizeof(T) == 4) {
+    // The nearest singularity is as far as in log_of, so one polynomial does; minimax among float32 coefficients, relative error 2^-28.
+    return fma(x * x,
+               detail::polynomial(x, -0.5, 0.3333309292793274, -0.249933123588562, 0.19926325976848602, -0.16228264570236206,
+                                  0.12679101526737213, -0.08590932935476303, 0.044289395213127136, -0.01467799860984087,
+                                  0.0022756794933229685),
+               x);
+  } else {
+    // 1 + x = 2 (1 + (x - 1)/2), exact from 1/2 on.
+    const auto upper = x >= 0.5;
+    return detail::log_of<T>({select(upper, 1.0, 0.0), select(upper, 0.5 * (x - 1.0), x)}, 0.0);
+  }
+}
+
+/// 1 / (1 + e^-x), accurate in both tails. At most 2 ULP.
+template <class T>
+PYLOSS_INLINE Pack<T> sigmoid(Pack<T> x) {
+  const auto e = detail::exp_parts(-abs(x)).rounded();
+  const auto negative = x < 0.0;
+  return detail::share<T>({0.0, select(negative, e.high, 1.0), select(negative, e.low, 0.0)}, e, 1.0);
+}
+
+/// log(1 + e^x), without overflow and accurate in both tails. At most 2 ULP.
+template <class T>
+PYLOSS_INLINE Pack<T> softplus(Pack<T> x) {
+  return max(x, 0.0) + log1p_unit(exp(-abs(x)));
+}
+
+/// -m / (2 + m) with m = e^(-2|x|) - 1. At most 2 ULP.
+template <class T>
+PYLOSS_INLINE Pack<T> tanh(Pack<T> x) {
+  const auto m = detail::expm1_parts(-2.0 * abs(x)).rounded();
+  return copysign(detail::share<T>({0.0, -m.high, -m.low}, m, 2.0), x);
+}
+
+}  // namespace pyloss::simd

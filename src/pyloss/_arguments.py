@@ -1,0 +1,284 @@
+"""Every check of an argument, and every error text, of the package."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import numbers
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array: TypeAlias = NDArray[Any]
+ArrayLike: TypeAlias = Any
+"""A NumPy array, or what NumPy can view as one: a sequence, a CPU tensor of torch or JAX, an Arrow, pandas or polars column."""
+
+Reduction: TypeAlias = Literal["mean", "sum", "none"]
+REDUCTIONS = ("mean", "sum", "none")
+
+# The numbers of C++'s enum Kind.
+_KINDS: dict[np.dtype[Any], int] = {
+    np.dtype(name): kind
+    for kind, name in (
+        (0, "float32"), (1, "float64"), (2, "float16"), (4, "bool"), (5, "int8"), (6, "int16"), (7, "int32"), (8, "int64"),
+        (9, "uint8"), (10, "uint16"), (11, "uint32"), (12, "uint64"),
+    )
+}  # fmt: skip
+_BFLOAT16 = 3
+_FLOATS = (0, 1, 2, _BFLOAT16)
+_INTEGERS = (5, 6, 7, 8, 9, 10, 11, 12)
+# Types that float32 cannot hold exactly; NumPy promotes them to float64 too.
+_WIDE = (1, 7, 8, 11, 12)
+
+Operand: TypeAlias = tuple[Array, int]
+
+
+def kind_of(dtype: np.dtype[Any]) -> int | None:
+    """Number of an element type in C++, None if there is none."""
+    kind = _KINDS.get(dtype)
+    if kind is None and dtype.name == "bfloat16":
+        return _BFLOAT16
+    # `q` and `l` may both be int64; only native byte order is readable.
+    if kind is None and dtype.isnative and dtype.kind in "iu":
+        return _KINDS.get(np.dtype(dtype.name))
+    return kind
+
+
+def _bfloat16_tensor(value: ArrayLike) -> ArrayLike:
+    """View a torch tensor of bfloat16, which torch does not export, through integers of the same bits."""
+    import ml_dtypes
+
+    return np.asarray(value.view(sys.modules["torch"].int16)).view(ml_dtypes.bfloat16)
+
+
+def as_array(value: ArrayLike, name: str) -> Array:
+    """View `value` as an array of a supported type, or say what is wrong with it."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name}: got a masked array, wanted a plain one; pass weight=0 where it is masked")
+    if not isinstance(value, np.ndarray):
+        if str(getattr(value, "dtype", "")) == "torch.bfloat16":
+            value = _bfloat16_tensor(value)
+        try:
+            value = np.asarray(value) if hasattr(value, "__array__") or not hasattr(value, "__dlpack__") else np.from_dlpack(value)
+        except Exception as error:
+            raise TypeError(f"{name}: got {type(value).__name__}, which NumPy cannot view as an array: {error}") from error
+    if kind_of(value.dtype) is None:
+        order = "" if value.dtype.isnative else " (not in this machine's byte order)"
+        raise TypeError(f"{name}: got dtype {value.dtype}{order}, wanted float32, float64, float16, bfloat16, an integer or bool")
+    return np.asarray(value)
+
+
+def is_weak(value: ArrayLike) -> bool:
+    """Whether `value` is a Python number, which takes the type of the arrays beside it."""
+    return isinstance(value, (int, float))
+
+
+def operand(array: Array) -> Operand:
+    """What C++ takes for an array: it and the number of its type."""
+    kind = kind_of(array.dtype)
+    assert kind is not None
+    return (array.view(np.uint16) if kind == _BFLOAT16 else array), kind
+
+
+def needs_float64(arrays: Iterable[Array]) -> bool:
+    """Whether to compute in float64: some array holds what float32 cannot, or none is of a float type."""
+    kinds = [kind_of(array.dtype) for array in arrays]
+    return any(kind in _WIDE for kind in kinds) or not any(kind in _FLOATS for kind in kinds)
+
+
+def is_integer(array: Array) -> bool:
+    """Whether the array holds integers (not bool)."""
+    return kind_of(array.dtype) in _INTEGERS
+
+
+def result_dtype(array: Array) -> np.dtype[Any]:
+    """Type of a gradient: the input's own, float64 for integers and bool."""
+    return array.dtype if kind_of(array.dtype) in _FLOATS else np.dtype(np.float64)
+
+
+def check_broadcast(array: Array, name: str, shape: tuple[int, ...], of: str = "pred") -> None:
+    """Raise unless `array` broadcasts to `shape` without changing it."""
+    missing = len(shape) - array.ndim
+    if missing >= 0 and all(size in (1, wanted) for size, wanted in zip(array.shape, shape[missing:], strict=True)):
+        return
+    raise ValueError(f"{name}: got shape {array.shape}, wanted the shape of {of}, {shape}, or one that broadcasts to it")
+
+
+def check_reduction(reduction: object) -> None:
+    """Raise unless `reduction` is one."""
+    if not (isinstance(reduction, str) and reduction in REDUCTIONS):
+        raise ValueError(f"reduction: got {reduction!r}, wanted 'mean', 'sum' or 'none'")
+
+
+def check_out(out: object, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], inputs: dict[str, Array]) -> Array:
+    """Raise unless `out` can take the results: nothing may be lost, nor an input be overwritten before it is read."""
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"{name}: got {type(out).__name__}, wanted a NumPy array")
+    if out.dtype != dtype:
+        raise TypeError(f"{name}: got dtype {out.dtype}, wanted {dtype}")
+    if out.shape != shape:
+        raise ValueError(f"{name}: got shape {out.shape}, wanted {shape}")
+    if not out.flags.writeable:
+        raise ValueError(f"{name}: got a read-only array, wanted a writeable one")
+    if not out.flags.aligned:
+        raise ValueError(f"{name}: got a misaligned array, wanted one aligned to its {out.itemsize}-byte elements")
+    if _overlaps_itself(out):
+        raise ValueError(f"{name}: got an array whose elements share memory, wanted one with an element for each result")
+    for other, array in inputs.items():
+        if not same_memory(out, array) and np.may_share_memory(out, array) and _share_memory(out, array):
+            raise ValueError(f"{name}: got an array that overlaps {other}, wanted {other} itself or separate memory")
+    return out
+
+
+def same_memory(a: Array, b: Array) -> bool:
+    """Whether the two are the same elements at the same places."""
+    return (
+        a.__array_interface__["data"][0] == b.__array_interface__["data"][0]
+        and a.shape == b.shape
+        and a.strides == b.strides
+        and a.itemsize == b.itemsize
+    )
+
+
+def _overlaps_itself(array: Array) -> bool:
+    """Whether two indices may name the same memory, decided axis by axis from the smallest stride up."""
+    reach = array.itemsize
+    for stride, size in sorted((abs(stride), size) for stride, size in zip(array.strides, array.shape, strict=True) if size > 1):
+        if stride < reach:
+            return True
+        reach += stride * (size - 1)
+    return False
+
+
+def _share_memory(a: Array, b: Array) -> bool:
+    try:
+        return np.shares_memory(a, b, max_work=10_000)
+    except Exception:  # NumPy's TooHardError moved between versions
+        return True
+
+
+def bad_weight(weight: Array, shape: tuple[int, ...], first: int) -> ValueError:
+    """Error for the weight at flat index `first` of `shape`."""
+    index = tuple(int(i) for i in np.unravel_index(first, shape))
+    value = np.broadcast_to(weight, shape)[index]
+    return ValueError(f"weight: got {value} at index {index}, wanted finite weights of at least 0")
+
+
+def bad_label(labels: Array, shape: tuple[int, ...], first: int, classes: int, ignored: int | None) -> ValueError:
+    """Error for the label at flat index `first` of `shape`."""
+    index = tuple(int(i) for i in np.unravel_index(first, shape))
+    value = np.broadcast_to(labels, shape)[index]
+    but = "" if ignored is None else f" or ignore_index = {ignored}"
+    return ValueError(f"target: got label {value} at index {index}, wanted a class from 0 to {classes - 1}{but}")
+
+
+def thread_count(count: object, name: str) -> int:
+    """Return a number of threads, or raise."""
+    if isinstance(count, bool) or not isinstance(count, numbers.Integral):
+        raise TypeError(f"{name}: got {count!r}, wanted a positive integer")
+    if count < 1:
+        raise ValueError(f"{name}: got {count}, wanted a positive integer")
+    return int(count)
+
+
+Check: TypeAlias = Callable[[Any, str], Any]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Real numbers from `low` to `high`; an end in `open_ends` is left out."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    open_low: bool = False
+    open_high: bool = False
+
+    def __contains__(self, x: float) -> bool:
+        above = x > self.low if self.open_low else x >= self.low
+        return above and (x < self.high if self.open_high else x <= self.high)
+
+    def __str__(self) -> str:
+        return f"{'(' if self.open_low else '['}{self.low:g}, {self.high:g}{')' if self.open_high else ']'}"
+
+    def number(self, value: object, name: str) -> float:
+        """Return `value` as a float of this interval, or raise."""
+        if isinstance(value, (bool, np.bool_)) or not isinstance(value, (numbers.Real, np.number)) or isinstance(value, np.complexfloating):
+            raise TypeError(f"{name}: got {value!r}, wanted a number in {self}")
+        if not math.isfinite(value) or float(value) not in self:
+            raise ValueError(f"{name}: got {value}, wanted a number in {self}")
+        return float(value)
+
+    def optional(self, value: object, name: str) -> float | None:
+        """Like `number`, None allowed."""
+        return None if value is None else self.number(value, name)
+
+    def numbers(self, value: object, name: str) -> float | tuple[float, ...]:
+        """Return `value` as a float, or as a tuple if it is a sequence or array of one axis."""
+        if isinstance(value, (str, bytes)) or not (hasattr(value, "__len__") or getattr(value, "ndim", 0)):
+            return self.number(value, name)
+        if getattr(value, "ndim", 1) != 1 or not len(value):  # type: ignore[arg-type]
+            raise ValueError(f"{name}: got {value!r}, wanted a number or a sequence of numbers in {self}")
+        return tuple(self.number(each, f"{name}[{i}]") for i, each in enumerate(value))  # type: ignore[arg-type]
+
+    def optional_numbers(self, value: object, name: str) -> float | tuple[float, ...] | None:
+        """Like `numbers`, None allowed."""
+        return None if value is None else self.numbers(value, name)
+
+
+def _flag(value: object, name: str) -> bool:
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name}: got {value!r}, wanted True or False")
+    return bool(value)
+
+
+def _optional_integer(value: object, name: str) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name}: got {value!r}, wanted an integer or None")
+    if not -(2**63) <= int(value) < 2**63:
+        raise ValueError(f"{name}: got {value}, wanted an integer of 64 bits")
+    return int(value)
+
+
+POSITIVE = Interval(0.0, open_low=True)
+NON_NEGATIVE = Interval(0.0)
+UNIT = Interval(0.0, 1.0)
+OPEN_UNIT = Interval(0.0, 1.0, open_low=True, open_high=True)
+BELOW_ONE = Interval(0.0, 1.0, open_high=True)
+REAL = Interval()
+
+
+def parameter(default: Any, check: Check, *, as_input: float | None = None, kernel: bool = True) -> Any:
+    """Declare a parameter of a loss: a field of its dataclass that `check` turns into its final value, or rejects.
+
+    In the order of the fields, those with ``kernel=True`` are the members of the C++ struct. With `as_input` the parameter
+    may be an array along the last axis and goes to the kernel as a further input; the number given stands for None.
+    """
+    return dataclasses.field(default=default, metadata={"check": check, "as_input": as_input, "kernel": kernel and as_input is None})
+
+
+def flag(default: bool) -> Any:
+    """Declare a parameter that is True or False."""
+    return parameter(default, _flag)
+
+
+def integer_or_none() -> Any:
+    """Declare a parameter that is an integer or None and not the kernel's."""
+    return parameter(None, _optional_integer, kernel=False)
+
+
+def _weights_or_none(value: object, name: str) -> tuple[float, ...] | None:
+    weights = NON_NEGATIVE.optional_numbers(value, name)
+    if isinstance(weights, float):
+        raise TypeError(f"{name}: got {value!r}, wanted a sequence with a weight for each class")
+    return weights
+
+
+def weights_or_none() -> Any:
+    """Declare a parameter that gives each class a weight, or is None."""
+    return parameter(None, _weights_or_none, kernel=False)

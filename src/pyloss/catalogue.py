@@ -1,0 +1,86 @@
+"""Losses by name, and by what they are good for."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from .losses import Info, Loss, find, registered
+
+
+def get(name: str, **parameters: Any) -> Loss:
+    """Make a loss from its name.
+
+    Parameters
+    ----------
+    name : str
+        As `list_losses` gives it.
+    **parameters
+        Of the loss.
+
+    Returns
+    -------
+    Loss
+        The loss.
+
+    Raises
+    ------
+    ValueError
+        If there is no such loss.
+    TypeError
+        If it has no such parameter.
+
+    Examples
+    --------
+    >>> import pyloss as pl
+    >>> pl.get("huber", delta=2.0)
+    Huber(delta=2.0)
+    """
+    cls = find(name)
+    try:
+        return cls(**parameters)
+    except TypeError as error:
+        unknown = sorted(set(parameters) - set(cls.__dataclass_fields__))  # type: ignore[attr-defined]
+        if unknown:
+            known = ", ".join(cls.__dataclass_fields__) or "none"  # type: ignore[attr-defined]
+            raise TypeError(f"parameters: got {unknown[0]!r}, which {cls.__name__} does not have; it has {known}") from error
+        raise
+
+
+def list_losses(
+    task: str | None = None,
+    *,
+    convex: bool | None = None,
+    differentiable: bool | None = None,
+    outliers: Literal["low", "medium", "high"] | None = None,
+    probabilistic: bool | None = None,
+) -> list[str]:
+    """Name the losses that have the given properties.
+
+    Parameters
+    ----------
+    task : str, optional
+        Part of the task's name, such as "regression".
+    convex, differentiable, probabilistic : bool, optional
+        See `Info`.
+    outliers : {"low", "medium", "high"}, optional
+        How strongly outliers pull.
+
+    Returns
+    -------
+    list of str
+        Names for `get`, sorted.
+
+    Examples
+    --------
+    >>> import pyloss as pl
+    >>> pl.list_losses(task="regression", convex=True, differentiable=True, outliers="low")
+    ['huber', 'log_cosh']
+    """
+    wanted = {"convex": convex, "differentiable": differentiable, "outliers": outliers, "probabilistic": probabilistic}
+
+    def fits(info: Info) -> bool:
+        return (task is None or task in info.task) and all(
+            value is None or getattr(info, name) == value for name, value in wanted.items()
+        )
+
+    return sorted(name for name, cls in registered().items() if fits(cls.info))

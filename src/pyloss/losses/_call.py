@@ -1,0 +1,93 @@
+"""The steps that calls of every engine share: outputs, reduction, weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .._arguments import Array, ArrayLike, Operand, as_array, bad_weight, check_broadcast, check_out, check_reduction, operand
+from .._native import kernels
+from ..threads import get_num_threads
+from ._loss import GRAD, HESS, VALUE
+
+# Beyond this many bytes the kernels stream results past the caches, which wants memory aligned to a cache line.
+_LARGE = 8 << 20
+_LINE = 64
+
+
+def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Return an array to be filled, aligned to cache lines if large."""
+    count = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    if count < _LARGE:
+        return np.empty(shape, dtype)
+    raw = np.empty(count + _LINE, np.uint8)
+    start = -raw.__array_interface__["data"][0] % _LINE
+    return raw[start : start + count].view(dtype).reshape(shape)
+
+
+class Call:
+    """One call: what is wanted of it, and what has been checked so far."""
+
+    def __init__(self, want: int, reduction: object, out: object) -> None:
+        check_reduction(reduction)
+        self.want = want
+        self.reduction = reduction
+        self.threads = get_num_threads()
+        self._out = out
+        if want == HESS and out is not None and not (isinstance(out, tuple) and len(out) == 2):
+            raise TypeError(f"out: got {type(out).__name__}, wanted a tuple of two arrays, for gradient and Hessian")
+        if want == VALUE and out is not None and reduction != "none":
+            raise ValueError(f"out: got an array with reduction={reduction!r}, wanted None: the result is one number")
+
+    def outputs(
+        self, shape: tuple[int, ...], value_shape: tuple[int, ...], dtype: np.dtype[Any], inputs: dict[str, Array]
+    ) -> tuple[Array | None, Array | None, Array | None]:
+        """Return arrays for values, gradient and Hessian, the caller's where given and right; None for what is not wanted."""
+        value = grad = hess = None
+        if self._out is not None:
+            if self.want == VALUE:
+                value = check_out(self._out, "out", value_shape, dtype, inputs)
+            elif self.want == GRAD:
+                grad = check_out(self._out, "out", shape, dtype, inputs)
+            else:
+                first, second = self._out  # type: ignore[misc]
+                grad = check_out(first, "out[0]", shape, dtype, inputs)
+                hess = check_out(second, "out[1]", shape, dtype, inputs)
+                if np.may_share_memory(grad, hess):
+                    raise ValueError("out: got two arrays that overlap, wanted separate ones for gradient and Hessian")
+        if value is None and self.reduction == "none":
+            value = empty(value_shape, dtype)
+        if grad is None and self.want >= GRAD:
+            grad = empty(shape, dtype)
+        if hess is None and self.want >= HESS:
+            hess = empty(shape, dtype)
+        return value, grad, hess
+
+    def weights(self, weight: ArrayLike, shape: tuple[int, ...], of: str) -> tuple[Array | None, float]:
+        """Return the weights, checked, and the sum of them over `shape`."""
+        count = int(np.prod(shape, dtype=np.int64))
+        if weight is None:
+            return None, float(count)
+        array = as_array(weight, "weight")
+        check_broadcast(array, "weight", shape, of)
+        first, total = kernels.check_weights(operand(array), shape, self.threads)
+        if first is not None:
+            raise bad_weight(array, shape, first)
+        return array, total
+
+    def scale(self, coefficient: float, total: float) -> float:
+        """Return the factor of a term whose weights add up to `total`; of nothing, the mean is 0."""
+        if self.reduction != "mean":
+            return coefficient
+        return coefficient / total if total > 0.0 else 0.0
+
+    def result(self, sums: list[float], scales: list[float], value: Array | None, grad: Array | None, hess: Array | None) -> tuple[Any, ...]:
+        """Return the value, then the derivatives wanted."""
+        reduced = sum(scale * total for scale, total in zip(scales, sums, strict=True)) if value is None else value
+        return (reduced, grad, hess)[: self.want + 1]
+
+
+def maybe(array: Array | None) -> Operand | None:
+    """Return the operand for C++, None for None."""
+    return None if array is None else operand(array)

@@ -1,0 +1,274 @@
+"""What every loss is: an immutable value with three verbs, which can be scaled and added."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, overload
+
+from .._arguments import REAL, Array, ArrayLike, Interval, Reduction
+
+VALUE, GRAD, HESS = 0, 1, 2
+"""What is wanted, each with all before it; C++'s enum Want."""
+
+_registry: dict[str, type[Loss]] = {}
+
+
+@dataclass(frozen=True)
+class Info:
+    """What a textbook's table says of a loss.
+
+    Parameters
+    ----------
+    task : str
+        What the loss is for: "regression", "count regression", "binary classification", "multiclass classification", ...
+    convex : bool
+        Whether it is convex in the prediction.
+    differentiable : bool
+        Whether it has a derivative everywhere.
+    outliers : str
+        How strongly outliers pull: "low", "medium" or "high".
+    probabilistic : bool
+        Whether it is a negative log-likelihood.
+    source : str
+        Paper or peer whose convention it follows.
+    target : Interval
+        Allowed targets (not checked element by element: that would be a second pass over memory).
+    pred : Interval
+        Predictions at which the loss is finite.
+    binary : bool
+        Whether only the ends of `target` are allowed.
+    name : str
+        Name for `pyloss.get`; filled in from the class.
+    formula : str
+        LaTeX; filled in from the docstring.
+    """
+
+    task: str
+    convex: bool
+    differentiable: bool
+    outliers: Literal["low", "medium", "high"]
+    probabilistic: bool = False
+    source: str = ""
+    target: Interval = REAL
+    pred: Interval = REAL
+    binary: bool = False
+    name: str = ""
+    formula: str = ""
+
+
+def _formula(cls: type) -> str:
+    """Return the first ``.. math::`` of a class's own docstring."""
+    match = re.search(r"\.\. math::(.*?)(?:\n\s*\n|$)", cls.__dict__.get("__doc__") or "", re.DOTALL)
+    if not match:
+        raise TypeError(f"{cls.__name__}: its docstring has no '.. math::' formula")
+    return " ".join(match[1].split())
+
+
+def find(name: str) -> type[Loss]:
+    """Return the class of the loss called `name`."""
+    if name not in _registry:
+        raise ValueError(f"name: got {name!r}, wanted one of {', '.join(sorted(_registry))}")
+    return _registry[name]
+
+
+def registered() -> dict[str, type[Loss]]:
+    """Return all losses, by name."""
+    return dict(_registry)
+
+
+class Loss(ABC):
+    """A loss: call it for its value, or ask for its derivatives in the same pass over memory.
+
+    ``a * loss`` and ``loss + loss`` are losses too; sums of losses with the same inputs are computed in one pass.
+    """
+
+    info: ClassVar[Info]
+    kernel: ClassVar[str]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Register a loss that names its kernel; without the kernel, the import fails."""
+        super().__init_subclass__(**kwargs)
+        if "kernel" in cls.__dict__:
+            cls._check_kernel()
+            cls.info = dataclasses.replace(cls.info, name=cls.kernel, formula=_formula(cls))
+            _registry[cls.kernel] = cls
+
+    def __post_init__(self) -> None:
+        """Check every parameter; what is stored is its final value."""
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            if "check" in field.metadata:
+                object.__setattr__(self, field.name, field.metadata["check"](getattr(self, field.name), field.name))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the parameters alone: what is prepared for the kernels is prepared again."""
+        return type(self), tuple(getattr(self, field.name) for field in dataclasses.fields(self))  # type: ignore[arg-type]
+
+    @classmethod
+    @abstractmethod
+    def _check_kernel(cls) -> None:
+        """Raise if the kernels have no such loss, or one of other parameters."""
+
+    @abstractmethod
+    def _small(self, pred: ArrayLike, target: ArrayLike, want: int, reduction: object) -> Any:
+        """Return the result of a small plain call, or None if it is not one."""
+
+    @abstractmethod
+    def _compute(self, want: int, inputs: tuple[ArrayLike, ...], weight: ArrayLike, reduction: object, out: object) -> tuple[Any, ...]:
+        """Check the arguments of a call and compute it; the value, then the derivatives wanted."""
+
+    @abstractmethod
+    def _sum(self, terms: tuple[tuple[float, Loss], ...]) -> Loss:
+        """Return a sum of scaled losses of this kind."""
+
+    @property
+    def _terms(self) -> tuple[tuple[float, Loss], ...]:
+        return ((1.0, self),)
+
+    def __mul__(self, factor: float) -> Loss:
+        """Scale the loss."""
+        if isinstance(factor, Loss):
+            return NotImplemented
+        number = REAL.number(factor, "factor")
+        return self._sum(tuple((number * coefficient, loss) for coefficient, loss in self._terms))
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> Loss:
+        """Turn the loss into a gain."""
+        return self * -1.0
+
+    def __add__(self, other: Loss) -> Loss:
+        """Add a loss of the same inputs."""
+        if not isinstance(other, Loss):
+            return NotImplemented
+        return self._sum(self._terms + other._terms)
+
+    @overload
+    def __call__(self, pred: ArrayLike, target: ArrayLike, *inputs: ArrayLike, weight: ArrayLike = None,
+                 reduction: Literal["mean", "sum"] = "mean", out: Array | None = None) -> float: ...  # fmt: skip
+    @overload
+    def __call__(self, pred: ArrayLike, target: ArrayLike, *inputs: ArrayLike, weight: ArrayLike = None,
+                 reduction: Literal["none"], out: Array | None = None) -> Array: ...  # fmt: skip
+    def __call__(
+        self,
+        pred: ArrayLike,
+        target: ArrayLike,
+        *inputs: ArrayLike,
+        weight: ArrayLike = None,
+        reduction: Reduction = "mean",
+        out: Array | None = None,
+    ) -> float | Array:
+        """Compute the loss.
+
+        Parameters
+        ----------
+        pred, target : array_like
+            Predictions and what they should have been. `target` broadcasts to `pred`.
+        *inputs : array_like
+            Further inputs, where the loss has any.
+        weight : array_like, optional
+            Finite, at least 0, broadcasts to `pred` (to its rows for row losses). Weight 0 leaves an element out, even if it is NaN.
+        reduction : {"mean", "sum", "none"}, default "mean"
+            "mean" divides the weighted sum by the sum of weights; of nothing, it is 0.
+        out : ndarray, optional
+            With "none": takes the values.
+
+        Returns
+        -------
+        float or ndarray
+            One number, added up in float64; with "none" an array of the values.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Naming the argument, what came and what is wanted. Nothing has been written then.
+        """
+        if weight is None and out is None and not inputs:
+            small = self._small(pred, target, VALUE, reduction)
+            if small is not None:
+                return small  # type: ignore[no-any-return]
+        return self._compute(VALUE, (pred, target, *inputs), weight, reduction, out)[0]  # type: ignore[no-any-return]
+
+    @overload
+    def value_and_grad(self, pred: ArrayLike, target: ArrayLike, *inputs: ArrayLike, weight: ArrayLike = None,
+                       reduction: Literal["mean", "sum"] = "mean", out: Array | None = None) -> tuple[float, Array]: ...  # fmt: skip
+    @overload
+    def value_and_grad(self, pred: ArrayLike, target: ArrayLike, *inputs: ArrayLike, weight: ArrayLike = None,
+                       reduction: Literal["none"], out: Array | None = None) -> tuple[Array, Array]: ...  # fmt: skip
+    def value_and_grad(
+        self,
+        pred: ArrayLike,
+        target: ArrayLike,
+        *inputs: ArrayLike,
+        weight: ArrayLike = None,
+        reduction: Reduction = "mean",
+        out: Array | None = None,
+    ) -> tuple[float | Array, Array]:
+        """Compute the loss and its gradient by `pred` in one pass over memory.
+
+        Parameters
+        ----------
+        pred, target, *inputs, weight, reduction
+            As for the call.
+        out : ndarray, optional
+            Takes the gradient: of the dtype and shape of `pred`, and may be `pred` itself.
+
+        Returns
+        -------
+        value : float or ndarray
+            As for the call.
+        grad : ndarray
+            Gradient of the reduced value (with "none": of each own value); dtype and shape of `pred`.
+        """
+        if weight is None and out is None and not inputs:
+            small = self._small(pred, target, GRAD, reduction)
+            if small is not None:
+                return small  # type: ignore[no-any-return]
+        return self._compute(GRAD, (pred, target, *inputs), weight, reduction, out)  # type: ignore[return-value]
+
+    @overload
+    def value_grad_hess(self, pred: ArrayLike, target: ArrayLike, *inputs: ArrayLike, weight: ArrayLike = None,
+                        reduction: Literal["mean", "sum"] = "mean", out: tuple[Array, Array] | None = None,
+                        ) -> tuple[float, Array, Array]: ...  # fmt: skip
+    @overload
+    def value_grad_hess(self, pred: ArrayLike, target: ArrayLike, *inputs: ArrayLike, weight: ArrayLike = None,
+                        reduction: Literal["none"], out: tuple[Array, Array] | None = None,
+                        ) -> tuple[Array, Array, Array]: ...  # fmt: skip
+    def value_grad_hess(
+        self,
+        pred: ArrayLike,
+        target: ArrayLike,
+        *inputs: ArrayLike,
+        weight: ArrayLike = None,
+        reduction: Reduction = "mean",
+        out: tuple[Array, Array] | None = None,
+    ) -> tuple[float | Array, Array, Array]:
+        """Compute the loss, its gradient and the diagonal of its Hessian in one pass over memory.
+
+        Parameters
+        ----------
+        pred, target, *inputs, weight, reduction
+            As for the call.
+        out : (ndarray, ndarray), optional
+            Takes the gradient and the Hessian: each of the dtype and shape of `pred`; one of them may be `pred` itself.
+
+        Returns
+        -------
+        value : float or ndarray
+            As for the call.
+        grad, hess : ndarray
+            First and second derivatives of the reduced value; dtype and shape of `pred`.
+        """
+        if weight is None and out is None and not inputs:
+            small = self._small(pred, target, HESS, reduction)
+            if small is not None:
+                return small  # type: ignore[no-any-return]
+        return self._compute(HESS, (pred, target, *inputs), weight, reduction, out)  # type: ignore[return-value]
+
+
+def show_sum(terms: tuple[tuple[float, Loss], ...]) -> str:
+    """Return a sum of losses as one would write it."""
+    return " + ".join(f"{coefficient:g} * {loss!r}" if coefficient != 1.0 else repr(loss) for coefficient, loss in terms)

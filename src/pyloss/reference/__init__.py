@@ -1,0 +1,25 @@
+"""Every loss in plain float64 NumPy, as its source writes it: documentation as much as oracle.
+
+Each function has the name of a kernel and takes (pred, target, and the parameters of the class); it returns value,
+gradient and diagonal of the Hessian of each element, not reduced. Of a row loss the value is one for each row.
+"""
+
+from ._terms import reduce
+from .binary import bce_with_logits, hinge
+from .likelihood import poisson_nll
+from .multiclass import cross_entropy, cross_entropy_count
+from .regression import huber, log_cosh, mae, mse, quantile
+
+__all__ = [
+    "bce_with_logits",
+    "cross_entropy",
+    "cross_entropy_count",
+    "hinge",
+    "huber",
+    "log_cosh",
+    "mae",
+    "mse",
+    "poisson_nll",
+    "quantile",
+    "reduce",
+]

@@ -1,0 +1,250 @@
+"""Every loss with several settings of its parameters, and inputs for it: from what the classes declare."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pyloss import _arguments, reference
+from pyloss._arguments import Interval
+from pyloss.losses import Loss, registered
+from pyloss.losses._rowwise import Rowwise
+
+CLASSES = 10
+"""Of the row losses' ordinary inputs."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A loss as its class and parameters: each test makes its own, at its own level."""
+
+    cls: type[Loss]
+    parameters: tuple[tuple[str, Any], ...] = ()
+
+    def __str__(self) -> str:
+        return repr(self.loss())
+
+    def loss(self) -> Loss:
+        return self.cls(**dict(self.parameters))
+
+    @property
+    def name(self) -> str:
+        return self.cls.info.name
+
+    @property
+    def rowwise(self) -> bool:
+        return issubclass(self.cls, Rowwise)
+
+    def reference(self, pred: np.ndarray, target: np.ndarray) -> reference._terms.Terms:
+        with np.errstate(all="ignore"):
+            return getattr(reference, self.name)(wide(pred), wide(target), **dict(self.parameters))
+
+    def count(self, pred: np.ndarray, target: np.ndarray) -> Any:
+        """How much each value counts in a mean."""
+        count = getattr(reference, f"{self.name}_count", None)
+        if count is None:
+            return 1.0
+        known = inspect.signature(count).parameters
+        return count(pred, target, **{name: value for name, value in self.parameters if name in known})
+
+    def draw(
+        self, size: int, dtype: Any = np.float64, seed: int = 0, *, probabilities: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Random predictions and targets of the declared domains: `size` elements, or rows of `CLASSES` scores."""
+        rng, info = np.random.default_rng(seed), self.cls.info
+        shape = (size, CLASSES) if self.rowwise else (size,)
+        pred = _draw(rng, info.pred, shape).astype(dtype)
+        if not self.rowwise:
+            ends = [info.target.low, info.target.high]
+            target = rng.choice(ends, shape) if info.binary else _draw(rng, info.target, shape)
+        elif probabilities:
+            target = rng.dirichlet(np.ones(CLASSES), size)
+        else:
+            return pred, rng.integers(0, CLASSES, size)
+        target = target.astype(dtype)
+        # Some parameters narrow the domain of pred: a rate must be positive.
+        return np.where(np.isnan(self.reference(pred, target)[0]), abs(pred), pred) if size else pred, target
+
+    def hard(self, dtype: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Every hard prediction beside every hard target."""
+        info, limits = self.cls.info, _limits(dtype)
+        tiny, huge = float(limits.smallest_subnormal), float(limits.max) / 4  # two of them add up without overflow
+        small = [0.0, tiny, float(limits.tiny), 1e-20, 1e-9, 1e-4, 0.3, 1]
+        large = [2.5, 17, 37, 87, 89, 105, 700, 711, 750, 1e20, huge, np.inf]
+        both = np.array([sign * size for size in small + large for sign in (1, -1)] + [np.nan]).astype(dtype)
+        pred = both[[np.isnan(x) or float(x) in info.pred for x in both]]
+        if info.binary:
+            target = np.array([info.target.low, info.target.high], dtype)
+        elif np.isinf(info.target.low):
+            target = both
+        else:
+            inner = np.array([0.0, tiny, 0.3, 1.0, 1.5, 20.0, 1e4, np.nan], dtype)
+            target = inner[[np.isnan(x) or float(x) in info.target for x in inner]]
+        pred, target = (each.ravel() for each in np.meshgrid(pred, target))
+        return pred, target
+
+
+def wide(array: Any) -> Any:
+    """The same numbers in float64, labels as they are."""
+    return array if array.dtype.kind in "iub" else array.astype(np.float64)
+
+
+def _draw(rng: np.random.Generator, domain: Interval, shape: tuple[int, ...]) -> np.ndarray:
+    if np.isfinite(domain.low) and np.isfinite(domain.high):
+        return rng.uniform(domain.low, domain.high, shape)
+    if np.isinf(domain.low):
+        return 3 * rng.standard_normal(shape)
+    # Counts with their zeros, and what lies between them.
+    return domain.low + rng.poisson(2.0, shape) + rng.choice([0.0, 0.25], shape)
+
+
+def other_values(field: dataclasses.Field[Any]) -> list[Any]:
+    """Values of a parameter other than its default, by how it is checked; none if this function does not know how."""
+    check = field.metadata["check"]
+    if isinstance(field.default, bool):
+        return [not field.default]
+    if isinstance(interval := getattr(check, "__self__", None), Interval):
+        return [value for value in (0.3, 2.5) if value in interval and value != field.default]
+    if check is _arguments._optional_integer:
+        return [3]
+    if check is _arguments._weights_or_none:
+        return [tuple(0.25 * c for c in range(CLASSES))]
+    return []
+
+
+def settings(cls: type[Loss]) -> Iterator[Case]:
+    """The default, each parameter changed alone, and all of them together."""
+    yield Case(cls)
+    fields = {field.name: other_values(field) for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    for name, values in fields.items():
+        for value in values:
+            yield Case(cls, ((name, value),))
+    if len(fields) > 1:
+        yield Case(cls, tuple((name, values[-1]) for name, values in fields.items() if values))
+
+
+CASES = [case for cls in registered().values() for case in settings(cls)]
+DEFAULTS = [Case(cls) for cls in registered().values()]
+ELEMENTWISE = [case for case in CASES if not case.rowwise]
+
+every_case = pytest.mark.parametrize("case", CASES, ids=str)
+every_loss = pytest.mark.parametrize("case", DEFAULTS, ids=str)
+every_elementwise_case = pytest.mark.parametrize("case", ELEMENTWISE, ids=str)
+every_elementwise_loss = pytest.mark.parametrize("case", [c for c in DEFAULTS if not c.rowwise], ids=str)
+
+
+def _limits(dtype: Any) -> Any:
+    if np.dtype(dtype).name == "bfloat16":
+        import ml_dtypes
+
+        return ml_dtypes.finfo(dtype)
+    return np.finfo(dtype)
+
+
+_STEP = 2.0**-16
+_ULPS = {"float32": 4, "float64": 16}
+"""float64 is compared with a reference that has as many roundings of its own, and through NumPy's functions."""
+
+
+@dataclass
+class Expected:
+    """What the reference says, and by how much a kernel of some dtype may differ.
+
+    A kernel may be wrong by a few units in the last place of the result, and by what the result moves if an input moves
+    by as much: no computation in that dtype can avoid this where terms cancel.
+    """
+
+    case: Case
+    pred: np.ndarray
+    target: np.ndarray
+
+    @cached_property
+    def terms(self) -> tuple[np.ndarray, ...]:
+        return self.case.reference(self.pred, self.target)
+
+    @cached_property
+    def sizes(self) -> tuple[np.ndarray, ...]:
+        sizes = [np.nan_to_num(abs(term), nan=0.0, posinf=0.0) for term in self.terms]
+        for pred, target in self._moved():
+            for size, term, moved in zip(sizes, self.terms, self.case.reference(pred, target), strict=True):
+                with np.errstate(invalid="ignore"):
+                    size += np.nan_to_num(abs(moved - term) / _STEP, nan=0.0, posinf=0.0)
+        if softcap := dict(self.case.parameters).get("softcap"):
+            # The slope of a softcap is 1 - tanh²: right to a unit of 1, not of itself.
+            bare = Case(self.case.cls, tuple(p for p in self.case.parameters if p[0] != "softcap"))
+            _, grad, hess = bare.reference(softcap * np.tanh(wide(self.pred) / softcap), self.target)
+            sizes[1] += abs(grad)
+            sizes[2] += abs(hess) + 2 / softcap * abs(grad)
+        return tuple(sizes)
+
+    @cached_property
+    def floors(self) -> tuple[np.ndarray, ...]:
+        """Sizes by which the reference itself is wrong: a textbook's softmax is, by units of 1 in float64."""
+        return tuple(np.full_like(term, float(self.case.rowwise)) for term in self.terms)
+
+    def _moved(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        rng = np.random.default_rng(1)
+        # In a row each score moves its own way; three random ways find all but cancellations by chance.
+        for _ in range(3 if self.case.rowwise else 1):
+            ways = rng.choice([-_STEP, _STEP], self.pred.shape) if self.case.rowwise else _STEP
+            yield wide(self.pred) * (1 + ways), self.target
+        if self.target.dtype.kind not in "iub":
+            yield self.pred, wide(self.target) * (1 + _STEP)
+
+    def __getitem__(self, index: Any) -> Expected:
+        part = Expected(self.case, self.pred[index], self.target[index])
+        part.terms, part.sizes = tuple(t[index] for t in self.terms), tuple(s[index] for s in self.sizes)
+        return part
+
+    def check(self, results: tuple[Any, ...], weight: np.ndarray | None = None, reduction: str = "none") -> None:
+        """Compare the results of a call, of whichever verb."""
+        dtype = results[1].dtype if len(results) > 1 else np.dtype(np.float64)
+        limits, ulps = np.finfo(dtype), _ULPS[dtype.name]
+        weight = None if weight is None else wide(weight)
+        count = self.case.count(self.pred, self.target)
+        terms = reference.reduce(self.terms, weight, reduction, count)
+        sizes = reference.reduce(self.sizes, weight, reduction, count)
+        floors = reference.reduce(self.floors, weight, reduction, count)
+        for name, got, term, size, floor in zip(("value", "grad", "hess"), results, terms, sizes, floors, strict=False):
+            tolerance = ulps * (float(limits.eps) * size + float(limits.smallest_subnormal)) + 2.0**-50 * floor
+            with np.errstate(over="ignore"):
+                bound = float(limits.max)
+                want = np.where(abs(term) > bound, np.copysign(np.inf, term), term) if np.ndim(got) else term
+            assert np.shape(got) == np.shape(want), f"{name}: shape"
+            with np.errstate(invalid="ignore"):
+                wrong = ~((abs(got - want) <= tolerance) | (got == want) | (np.isnan(got) & np.isnan(want)))
+            # Rounding may push the last numbers before overflow over it.
+            wrong &= ~(np.isinf(got) & (abs(term) > bound * (1 - ulps * float(limits.eps))))
+            assert not np.any(wrong), f"{self.case}, {dtype}, {name}: {self._worst(wrong, got, want, tolerance)}"
+
+    def _worst(self, wrong: Any, got: Any, want: Any, tolerance: Any) -> str:
+        if not np.ndim(got):
+            return f"got {got!r}, wanted {want!r} within {tolerance:.2g}"
+        i = tuple(int(axis) for axis in np.argwhere(wrong)[0])
+        pred, target = (each[i[: 1 if self.case.rowwise else None]] for each in (self.pred, self.target))
+        with np.printoptions(threshold=8):
+            return (
+                f"{np.sum(wrong)} of {wrong.size} wrong; first at {i}: pred {pred!r}, target {target!r}, "
+                f"got {got[i]!r}, wanted {want[i]!r} within {tolerance[i]:.2g}"
+            )
+
+
+def same_bits(a: Any, b: Any) -> bool:
+    """Whether two results are the same to the bit; NaNs are alike."""
+    a, b = np.asarray(a), np.asarray(b)
+    if a.dtype != b.dtype or a.shape != b.shape:
+        return False
+    nan = np.isnan(a) & np.isnan(b)
+    return bool(np.all(nan | ((a == b) & (np.signbit(a) == np.signbit(b)))))
+
+
+def assert_same_bits(a: tuple[Any, ...], b: tuple[Any, ...], what: object = "") -> None:
+    for name, x, y in zip(("value", "grad", "hess"), a, b, strict=True):
+        assert same_bits(x, y), f"{what} {name}: {x!r} is not {y!r}"

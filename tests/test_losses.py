@@ -1,0 +1,241 @@
+"""Every kernel against the reference."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from itertools import product
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+import pyloss as pl
+from cases import CLASSES, Case, Expected, assert_same_bits, every_case, every_elementwise_case, other_values
+from pyloss.losses import registered
+
+pytestmark = pytest.mark.usefixtures("level")
+
+SIZES = [0, 1, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 4095, 4096, 4097, 100_003]
+REDUCTIONS = ["mean", "sum", "none"]
+full_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
+
+
+@pytest.fixture(params=["float16", "bfloat16"])
+def half(request):
+    return np.dtype(np.float16) if request.param == "float16" else np.dtype(pytest.importorskip("ml_dtypes").bfloat16)
+
+
+def weights(size: int, dtype: np.dtype) -> np.ndarray:
+    """Some of them 0."""
+    return np.random.default_rng(2).choice([0.0, 0.25, 1.0, 1.75], size).astype(dtype)
+
+
+def sizes_of(case: Case) -> list[int]:
+    return [size for size in SIZES if size * (CLASSES if case.rowwise else 1) <= 200_000]
+
+
+@full_dtype
+@every_case
+def test_sizes_weights_and_reductions(case, dtype):
+    loss, everything = case.loss(), Expected(case, *case.draw(max(sizes_of(case)), dtype))
+    for size, reduction in product(sizes_of(case), REDUCTIONS):
+        expected = everything[:size]
+        expected.check(loss.value_grad_hess(expected.pred, expected.target, reduction=reduction), None, reduction)
+        weight = weights(size, dtype)
+        pred = expected.pred.copy()
+        pred[weight == 0] = np.nan  # excluded exactly
+        got = loss.value_grad_hess(pred, expected.target, weight=weight, reduction=reduction)
+        expected.check(got, weight, reduction)
+
+
+@every_case
+def test_half_types_are_float32_rounded_once(case, half):
+    loss = case.loss()
+    for size, reduction, weighted in product((0, 1, 17, 4097), REDUCTIONS, (False, True)):
+        pred, target = case.draw(size, half)
+        weight = weights(size, half) if weighted else None
+        got = loss.value_grad_hess(pred, target, weight=weight, reduction=reduction)
+        single = target if target.dtype.kind == "i" else target.astype(np.float32)
+        value, *derivatives = loss.value_grad_hess(pred.astype(np.float32), single, weight=weight, reduction=reduction)
+        value = value.astype(half) if reduction == "none" else value
+        assert_same_bits(got, (value, *(each.astype(half) for each in derivatives)), f"{size} {reduction}")
+
+
+@every_elementwise_case
+def test_half_predictions_beside_float64_are_rounded_once(case, half):
+    pred, target = case.draw(4097, half)
+    fine = np.asarray(target, np.float64)
+    if not case.cls.info.binary:
+        fine = fine * (1 + 1e-9)  # results close to, and not at, what float32 holds
+    value, *derivatives = case.loss().value_grad_hess(pred.astype(np.float64), fine, reduction="none")
+    got = case.loss().value_grad_hess(pred, fine, reduction="none")
+    assert_same_bits(got, (value.astype(half), *(each.astype(half) for each in derivatives)))
+
+
+def test_float64_is_rounded_once_to_half(half):
+    # Half a unit above 1 and a bit: by way of float32, the bit is lost and the tie goes to even.
+    ulp = {"float16": 2.0**-10, "bfloat16": 2.0**-7}[half.name]
+    grad = pl.MSE().value_and_grad(np.ones(1, half), np.array([0.5 - ulp / 4 - 1e-12]), reduction="none")[1]
+    assert float(grad[0]) == 1.0 + ulp
+
+
+@full_dtype
+@every_elementwise_case
+def test_hard_values(case, dtype):
+    pred, target = case.hard(dtype)
+    Expected(case, pred, target).check(case.loss().value_grad_hess(pred, target, reduction="none"))
+
+
+@every_case
+def test_nan_predictions_propagate(case, dtype):
+    pred, target = case.draw(33, dtype)
+    pred[[0, 20]] = np.nan
+    value, grad = case.loss().value_and_grad(pred, target, reduction="none")
+    counted = Expected(case, pred, target).terms[0]
+    assert_array_equal(np.isnan(value.astype(float)), np.isnan(counted))
+    assert_array_equal(np.isnan(grad.astype(float)).any(axis=-1) if case.rowwise else np.isnan(grad), np.isnan(counted))
+
+
+@every_case
+def test_mean_of_nothing_is_zero(case, dtype):
+    pred, target = case.draw(5, dtype)
+    pred[1] = np.nan
+    weight = np.zeros(5, dtype)
+    for p, t, w in ((pred, target, weight), (pred[:0], target[:0], None), (pred[:0], target[:0], weight[:0])):
+        value, grad, hess = case.loss().value_grad_hess(p, t, weight=w)
+        assert (value, type(value)) == (0.0, float)
+        assert not grad.any()
+        assert not hess.any()
+        assert grad.shape == hess.shape == p.shape
+
+
+@full_dtype
+@pytest.mark.parametrize(
+    ("name", "parameter"),
+    [
+        (name, f.name)
+        for name, cls in registered().items()
+        for f in fields(cls)
+        if f.metadata.get("as_input") is not None
+    ],
+)
+def test_parameters_that_are_sequences(name, parameter, dtype):
+    low, *more = other_values(registered()[name].__dataclass_fields__[parameter])
+    each = (low, 0.5, *more)
+    case = Case(registered()[name], ((parameter, each),))
+    one = Case(case.cls)
+    pred, target = (np.repeat(x[:, None], len(each), axis=1) for x in one.draw(1001, dtype))
+    expected = Expected(case, pred, target)
+    for reduction in REDUCTIONS:
+        expected.check(case.loss().value_grad_hess(pred, target, reduction=reduction), None, reduction)
+        expected.check(case.loss().value_grad_hess(pred, target[:, :1], reduction=reduction), None, reduction)
+
+
+# Row losses: what their engine does with labels, probabilities and shapes.
+
+NAMES = ("label_smoothing", "ignore_index", "z_loss", "softcap", "temperature")
+CROSS = [
+    dict(zip(NAMES, values, strict=True))
+    for values in product((0.0, 0.1), (None, 0, -100), (0.0, 0.01), (None, 5.0), (1.0, 0.7))
+]
+
+
+def rows(
+    size: int, classes: int, dtype: np.dtype, ignored: int | None, *, probabilities: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(classes)
+    pred = (3 * rng.standard_normal((size, classes))).astype(dtype)
+    if probabilities:
+        return pred, rng.dirichlet(np.full(classes, 0.5), size).astype(dtype)
+    target = rng.integers(0, classes, size)
+    if ignored is not None:
+        target[::3] = ignored
+    return pred, target
+
+
+@full_dtype
+@pytest.mark.parametrize("probabilities", [False, True], ids=["labels", "probabilities"])
+@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "class_weight"])
+@pytest.mark.parametrize("classes", [1, 2, 10])
+def test_cross_entropy_parameters_crossed(classes, weighted, probabilities, dtype):
+    class_weight = tuple(np.linspace(0.5, 2.0, classes)) if weighted else None
+    for parameters, reduction in zip(CROSS, REDUCTIONS * len(CROSS), strict=False):
+        case = Case(pl.CrossEntropy, tuple({"class_weight": class_weight, **parameters}.items()))
+        pred, target = rows(9, classes, dtype, parameters["ignore_index"], probabilities=probabilities)
+        weight = weights(9, dtype)
+        for w in (None, weight):
+            got = case.loss().value_grad_hess(pred, target, weight=w, reduction=reduction)
+            Expected(case, pred, target).check(got, w, reduction)
+
+
+@full_dtype
+@pytest.mark.parametrize("probabilities", [False, True], ids=["labels", "probabilities"])
+@pytest.mark.parametrize("classes", [1000, 2048, 2049, 4096, 4097, 5000])
+def test_cross_entropy_of_many_classes(classes, probabilities, dtype):
+    """Beyond one block of scores: 4096 of float32, 2048 of float64."""
+    for parameters in ({}, {"class_weight": tuple(np.linspace(0, 2, classes)), **CROSS[-1]}):
+        case = Case(pl.CrossEntropy, tuple(parameters.items()))
+        pred, target = rows(3, classes, dtype, None, probabilities=probabilities)
+        pred[1] = np.sort(pred[1])  # the largest score is in the last block
+        expected = Expected(case, pred, target)
+        for reduction in REDUCTIONS:
+            expected.check(case.loss().value_grad_hess(pred, target, reduction=reduction), None, reduction)
+
+
+HARD_ROWS = {
+    "dominated": [0.0, 100.0, -100.0],
+    "saturated": [0.0, 1000.0, -1000.0],
+    "alike": [7.0, 7.0, 7.0],
+    "impossible": [0.0, -np.inf, 1.0],
+    "certain": [-np.inf, 2.0, -np.inf],
+    "infinite": [0.0, np.inf, 1.0],
+    "infinite beside impossible": [-np.inf, np.inf, 1.0],
+    "all impossible": [-np.inf] * 3,
+    "nan": [0.0, np.nan, 1.0],
+    "huge": [1e30, -1e30, 1e30],
+    "tiny": [1e-40, -1e-40, 0.0],
+}
+
+
+@full_dtype
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {},
+        {"label_smoothing": 0.1},
+        {"z_loss": 0.01},
+        {"softcap": 30.0},
+        {"temperature": 0.5},
+        {"class_weight": (1.0, 0.0, 2.0)},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("scores", HARD_ROWS.values(), ids=HARD_ROWS)
+def test_cross_entropy_of_hard_rows(scores, parameters, dtype):
+    case = Case(pl.CrossEntropy, tuple(parameters.items()))
+    one_hot = np.eye(3, dtype=dtype)
+    pred = np.tile(np.array(scores, dtype), (3, 1))
+    for target in (np.arange(3), one_hot, 0.5 * one_hot + 0.5 * one_hot[::-1]):
+        Expected(case, pred, target).check(case.loss().value_grad_hess(pred, target, reduction="none"))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "longlong", "ulonglong"],
+)
+def test_labels_of_any_integer_type(kind):
+    pred, target = rows(40, 10, np.float32, None, probabilities=False)
+    want = pl.CrossEntropy().value_grad_hess(pred, target, reduction="none")
+    assert_same_bits(pl.CrossEntropy().value_grad_hess(pred, target.astype(kind), reduction="none"), want)
+
+
+def test_leading_axes_of_rows():
+    pred, target = rows(24, 10, np.float64, None, probabilities=False)
+    value, grad = pl.CrossEntropy().value_and_grad(pred.reshape(2, 3, 4, 10), target.reshape(2, 3, 4), reduction="none")
+    flat, flat_grad = pl.CrossEntropy().value_and_grad(pred, target, reduction="none")
+    assert_array_equal(value, flat.reshape(2, 3, 4))
+    assert_array_equal(grad, flat_grad.reshape(pred.shape).reshape(grad.shape))
+    one, one_grad = pl.CrossEntropy().value_and_grad(pred[0], target[0], reduction="none")
+    assert one.shape == ()
+    assert one == flat[0]
+    assert_array_equal(one_grad, flat_grad[0])
