@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[Any]
 ArrayLike: TypeAlias = Any
-"""A NumPy array, or what NumPy can view as one: a sequence, a CPU tensor of torch or JAX, an Arrow, pandas or polars column."""
+"""A NumPy array, or what NumPy can view as one: a sequence, a CPU tensor of torch or JAX, a column of pandas, ..."""
 
 Reduction: TypeAlias = Literal["mean", "sum", "none"]
 REDUCTIONS = ("mean", "sum", "none")
@@ -24,7 +24,8 @@ REDUCTIONS = ("mean", "sum", "none")
 _KINDS: dict[np.dtype[Any], int] = {
     np.dtype(name): kind
     for kind, name in (
-        (0, "float32"), (1, "float64"), (2, "float16"), (4, "bool"), (5, "int8"), (6, "int16"), (7, "int32"), (8, "int64"),
+        (0, "float32"), (1, "float64"), (2, "float16"), (4, "bool"),
+        (5, "int8"), (6, "int16"), (7, "int32"), (8, "int64"),
         (9, "uint8"), (10, "uint16"), (11, "uint32"), (12, "uint64"),
     )
 }  # fmt: skip
@@ -38,7 +39,7 @@ Operand: TypeAlias = tuple[Array, int]
 
 
 def kind_of(dtype: np.dtype[Any]) -> int | None:
-    """Number of an element type in C++, None if there is none."""
+    """Return the number of an element type in C++, None if there is none."""
     kind = _KINDS.get(dtype)
     if kind is None and dtype.name == "bfloat16":
         return _BFLOAT16
@@ -63,12 +64,15 @@ def as_array(value: ArrayLike, name: str) -> Array:
         if str(getattr(value, "dtype", "")) == "torch.bfloat16":
             value = _bfloat16_tensor(value)
         try:
-            value = np.asarray(value) if hasattr(value, "__array__") or not hasattr(value, "__dlpack__") else np.from_dlpack(value)
+            by_dlpack = hasattr(value, "__dlpack__") and not hasattr(value, "__array__")
+            value = np.from_dlpack(value) if by_dlpack else np.asarray(value)
         except Exception as error:
-            raise TypeError(f"{name}: got {type(value).__name__}, which NumPy cannot view as an array: {error}") from error
+            kind = type(value).__name__
+            raise TypeError(f"{name}: got {kind}, which NumPy cannot view as an array: {error}") from error
     if kind_of(value.dtype) is None:
         order = "" if value.dtype.isnative else " (not in this machine's byte order)"
-        raise TypeError(f"{name}: got dtype {value.dtype}{order}, wanted float32, float64, float16, bfloat16, an integer or bool")
+        wanted = "float32, float64, float16, bfloat16, an integer or bool"
+        raise TypeError(f"{name}: got dtype {value.dtype}{order}, wanted {wanted}")
     return np.asarray(value)
 
 
@@ -78,7 +82,7 @@ def is_weak(value: ArrayLike) -> bool:
 
 
 def operand(array: Array) -> Operand:
-    """What C++ takes for an array: it and the number of its type."""
+    """Return what C++ takes for an array: it and the number of its type."""
     kind = kind_of(array.dtype)
     assert kind is not None
     return (array.view(np.uint16) if kind == _BFLOAT16 else array), kind
@@ -105,7 +109,9 @@ def check_broadcast(array: Array, name: str, shape: tuple[int, ...], of: str = "
     missing = len(shape) - array.ndim
     if missing >= 0 and all(size in (1, wanted) for size, wanted in zip(array.shape, shape[missing:], strict=True)):
         return
-    raise ValueError(f"{name}: got shape {array.shape}, wanted the shape of {of}, {shape}, or one that broadcasts to it")
+    raise ValueError(
+        f"{name}: got shape {array.shape}, wanted the shape of {of}, {shape}, or one that broadcasts to it"
+    )
 
 
 def check_reduction(reduction: object) -> None:
@@ -127,7 +133,9 @@ def check_out(out: object, name: str, shape: tuple[int, ...], dtype: np.dtype[An
     if not out.flags.aligned:
         raise ValueError(f"{name}: got a misaligned array, wanted one aligned to its {out.itemsize}-byte elements")
     if _overlaps_itself(out):
-        raise ValueError(f"{name}: got an array whose elements share memory, wanted one with an element for each result")
+        raise ValueError(
+            f"{name}: got an array whose elements share memory, wanted one with an element for each result"
+        )
     for other, array in inputs.items():
         if not same_memory(out, array) and np.may_share_memory(out, array) and _share_memory(out, array):
             raise ValueError(f"{name}: got an array that overlaps {other}, wanted {other} itself or separate memory")
@@ -147,7 +155,8 @@ def same_memory(a: Array, b: Array) -> bool:
 def _overlaps_itself(array: Array) -> bool:
     """Whether two indices may name the same memory, decided axis by axis from the smallest stride up."""
     reach = array.itemsize
-    for stride, size in sorted((abs(stride), size) for stride, size in zip(array.strides, array.shape, strict=True) if size > 1):
+    axes = ((abs(stride), size) for stride, size in zip(array.strides, array.shape, strict=True) if size > 1)
+    for stride, size in sorted(axes):
         if stride < reach:
             return True
         reach += stride * (size - 1)
@@ -156,7 +165,7 @@ def _overlaps_itself(array: Array) -> bool:
 
 def _share_memory(a: Array, b: Array) -> bool:
     try:
-        return np.shares_memory(a, b, max_work=10_000)
+        return np.shares_memory(a, b, max_work=10_000)  # type: ignore[arg-type]
     except Exception:  # NumPy's TooHardError moved between versions
         return True
 
@@ -204,9 +213,10 @@ class Interval:
     def __str__(self) -> str:
         return f"{'(' if self.open_low else '['}{self.low:g}, {self.high:g}{')' if self.open_high else ']'}"
 
-    def number(self, value: object, name: str) -> float:
+    def number(self, value: Any, name: str) -> float:
         """Return `value` as a float of this interval, or raise."""
-        if isinstance(value, (bool, np.bool_)) or not isinstance(value, (numbers.Real, np.number)) or isinstance(value, np.complexfloating):
+        not_real = (bool, np.bool_, np.complexfloating)
+        if isinstance(value, not_real) or not isinstance(value, (numbers.Real, np.number)):
             raise TypeError(f"{name}: got {value!r}, wanted a number in {self}")
         if not math.isfinite(value) or float(value) not in self:
             raise ValueError(f"{name}: got {value}, wanted a number in {self}")
@@ -216,13 +226,13 @@ class Interval:
         """Like `number`, None allowed."""
         return None if value is None else self.number(value, name)
 
-    def numbers(self, value: object, name: str) -> float | tuple[float, ...]:
+    def numbers(self, value: Any, name: str) -> float | tuple[float, ...]:
         """Return `value` as a float, or as a tuple if it is a sequence or array of one axis."""
-        if isinstance(value, (str, bytes)) or not (hasattr(value, "__len__") or getattr(value, "ndim", 0)):
+        if isinstance(value, (str, bytes)) or not (hasattr(value, "__len__") or getattr(value, "ndim", False)):
             return self.number(value, name)
-        if getattr(value, "ndim", 1) != 1 or not len(value):  # type: ignore[arg-type]
+        if getattr(value, "ndim", 1) != 1 or not len(value):
             raise ValueError(f"{name}: got {value!r}, wanted a number or a sequence of numbers in {self}")
-        return tuple(self.number(each, f"{name}[{i}]") for i, each in enumerate(value))  # type: ignore[arg-type]
+        return tuple(self.number(each, f"{name}[{i}]") for i, each in enumerate(value))
 
     def optional_numbers(self, value: object, name: str) -> float | tuple[float, ...] | None:
         """Like `numbers`, None allowed."""
@@ -256,10 +266,12 @@ REAL = Interval()
 def parameter(default: Any, check: Check, *, as_input: float | None = None, kernel: bool = True) -> Any:
     """Declare a parameter of a loss: a field of its dataclass that `check` turns into its final value, or rejects.
 
-    In the order of the fields, those with ``kernel=True`` are the members of the C++ struct. With `as_input` the parameter
-    may be an array along the last axis and goes to the kernel as a further input; the number given stands for None.
+    In the order of the fields, those with ``kernel=True`` are the members of the C++ struct. With `as_input` the
+    parameter may be an array along the last axis and goes to the kernel as a further input; the number given stands
+    for None.
     """
-    return dataclasses.field(default=default, metadata={"check": check, "as_input": as_input, "kernel": kernel and as_input is None})
+    metadata = {"check": check, "as_input": as_input, "kernel": kernel and as_input is None}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 def flag(default: bool) -> Any:

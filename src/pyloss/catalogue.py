@@ -42,7 +42,9 @@ def get(name: str, **parameters: Any) -> Loss:
         unknown = sorted(set(parameters) - set(cls.__dataclass_fields__))  # type: ignore[attr-defined]
         if unknown:
             known = ", ".join(cls.__dataclass_fields__) or "none"  # type: ignore[attr-defined]
-            raise TypeError(f"parameters: got {unknown[0]!r}, which {cls.__name__} does not have; it has {known}") from error
+            raise TypeError(
+                f"parameters: got {unknown[0]!r}, which {cls.__name__} does not have; it has {known}"
+            ) from error
         raise
 
 

@@ -75,8 +75,8 @@ def get_num_threads() -> int:
     Returns
     -------
     int
-        In this order: 1 in a forked child, `num_threads` around the call, `set_num_threads`, ``PYLOSS_NUM_THREADS``, and
-        otherwise OpenMP's own limit (``OMP_NUM_THREADS``, threadpoolctl) but no more than the CPUs of this process.
+        In this order: 1 in a forked child, `num_threads` around the call, `set_num_threads`, ``PYLOSS_NUM_THREADS``,
+        and otherwise OpenMP's own limit (``OMP_NUM_THREADS``, threadpoolctl) but no more than the CPUs of this process.
 
     Examples
     --------

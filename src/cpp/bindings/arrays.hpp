@@ -40,9 +40,7 @@ inline View view(const Operand& operand, const std::vector<std::size_t>& shape) 
   return View(const_cast<void*>(array.data()), static_cast<Kind>(operand.second), std::move(axes));
 }
 
-inline View view(const MaybeOperand& operand, const std::vector<std::size_t>& shape) {
-  return operand ? view(*operand, shape) : View();
-}
+inline View view(const MaybeOperand& operand, const std::vector<std::size_t>& shape) { return operand ? view(*operand, shape) : View(); }
 
 /// Runs work(interrupt) without the GIL; Ctrl-C in the main thread ends it with KeyboardInterrupt.
 template <class Work>

@@ -62,9 +62,9 @@ class Plan {
     return py::none();
   }
 
-  std::vector<double> run(const std::vector<Operand>& inputs, const std::vector<std::vector<Operand>>& own_inputs, const MaybeOperand& weight,
-                          const MaybeOperand& value, const MaybeOperand& grad, const MaybeOperand& hess, const std::vector<double>& scale,
-                          int want, bool float64, int threads) const {
+  std::vector<double> run(const std::vector<Operand>& inputs, const std::vector<std::vector<Operand>>& own_inputs,
+                          const MaybeOperand& weight, const MaybeOperand& value, const MaybeOperand& grad, const MaybeOperand& hess,
+                          const std::vector<double>& scale, int want, bool float64, int threads) const {
     const py::array& pred = inputs.at(0).first;
     const std::vector<std::size_t> shape(pred.shape(), pred.shape() + pred.ndim());
     ElementwiseCall call;
@@ -72,7 +72,8 @@ class Plan {
     for (std::size_t term = 0; term < components_.size(); ++term) {
       auto& own = call.own_inputs.emplace_back();
       for (const Operand& input : own_inputs.at(term)) own.push_back(view(input, shape));
-      if (inputs.size() + own.size() != elementwise_table<double>()[components_[term].entry].inputs) throw std::logic_error("wrong number of inputs");
+      if (inputs.size() + own.size() != elementwise_table<double>()[components_[term].entry].inputs)
+        throw std::logic_error("wrong number of inputs");
     }
     call.weight = view(weight, shape);
     call.value = view(value, shape);
@@ -108,7 +109,8 @@ class Plan {
   }
 
   template <class T>
-  py::object small(const py::detail::PyArray_Proxy* pred, const py::detail::PyArray_Proxy* target, std::size_t size, Want want, bool mean) const {
+  py::object small(const py::detail::PyArray_Proxy* pred, const py::detail::PyArray_Proxy* target, std::size_t size, Want want,
+                   bool mean) const {
     const double scale = mean ? (size ? coefficient_ / static_cast<double>(size) : 0.0) : coefficient_;
     Block<T> block;
     block.size = size;
@@ -145,23 +147,30 @@ class Plan {
 }  // namespace
 
 void bind_elementwise(py::module_& m) {
-  m.def("elementwise_losses", [] {
-    py::dict losses;
-    for (const auto& entry : elementwise_table<double>()) losses[py::str(entry.name.data(), entry.name.size())] = py::make_tuple(entry.parameters, entry.inputs);
-    return losses;
-  }, "Name -> (number of parameters, number of inputs) of every elementwise kernel.");
+  m.def(
+      "elementwise_losses",
+      [] {
+        py::dict losses;
+        for (const auto& entry : elementwise_table<double>())
+          losses[py::str(entry.name.data(), entry.name.size())] = py::make_tuple(entry.parameters, entry.inputs);
+        return losses;
+      },
+      "Name -> (number of parameters, number of inputs) of every elementwise kernel.");
 
-  m.def("check_weights", [](const Operand& weight, const std::vector<std::size_t>& shape, int threads) {
-    const View weights = view(weight, shape);
-    const Checked checked = without_gil([&](Interrupt& interrupt) { return check_weights(weights, threads, interrupt); });
-    return py::make_tuple(checked.first_bad, checked.total);
-  }, "First index of a negative or non-finite weight, if any, and the sum of the weights broadcast to `shape`.");
+  m.def(
+      "check_weights",
+      [](const Operand& weight, const std::vector<std::size_t>& shape, int threads) {
+        const View weights = view(weight, shape);
+        const Checked checked = without_gil([&](Interrupt& interrupt) { return check_weights(weights, threads, interrupt); });
+        return py::make_tuple(checked.first_bad, checked.total);
+      },
+      "First index of a negative or non-finite weight, if any, and the sum of the weights broadcast to `shape`.");
 
   py::class_<Plan>(m, "ElementwisePlan", py::module_local(), "A sum of elementwise losses, ready to be called.")
       .def(py::init<const std::vector<Plan::Term>&>(), py::arg("terms"))
       .def("small", py::overload_cast<py::handle, py::handle, int, py::handle>(&Plan::small, py::const_))
-      .def("run", &Plan::run, py::arg("inputs"), py::arg("own_inputs"), py::arg("weight"), py::arg("value"), py::arg("grad"), py::arg("hess"),
-           py::arg("scale"), py::arg("want"), py::arg("float64"), py::arg("threads"));
+      .def("run", &Plan::run, py::arg("inputs"), py::arg("own_inputs"), py::arg("weight"), py::arg("value"), py::arg("grad"),
+           py::arg("hess"), py::arg("scale"), py::arg("want"), py::arg("float64"), py::arg("threads"));
 }
 
 }  // namespace pyloss::bindings

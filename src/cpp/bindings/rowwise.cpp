@@ -14,7 +14,13 @@ RowComponent component(const std::string& name, std::vector<double> parameters, 
   const auto at = std::find_if(table.begin(), table.end(), [&](const auto& entry) { return entry.name == name; });
   if (at == table.end()) throw py::key_error(name);
   if (parameters.size() != at->parameters) throw std::logic_error("wrong number of parameters for " + name);
-  return {static_cast<std::size_t>(at - table.begin()), std::move(parameters), std::move(class_weight), label_smoothing, softcap, temperature, ignored};
+  return {static_cast<std::size_t>(at - table.begin()),
+          std::move(parameters),
+          std::move(class_weight),
+          label_smoothing,
+          softcap,
+          temperature,
+          ignored};
 }
 
 std::vector<double> run(const std::vector<RowComponent>& components, const Operand& scores, const Operand& target, bool labels,
@@ -48,24 +54,31 @@ std::vector<double> run(const std::vector<RowComponent>& components, const Opera
 }  // namespace
 
 void bind_rowwise(py::module_& m) {
-  m.def("rowwise_losses", [] {
-    py::dict losses;
-    for (const RowEntry& entry : rowwise_table()) losses[py::str(entry.name.data(), entry.name.size())] = entry.parameters;
-    return losses;
-  }, "Name -> number of parameters of every rowwise kernel.");
+  m.def(
+      "rowwise_losses",
+      [] {
+        py::dict losses;
+        for (const RowEntry& entry : rowwise_table()) losses[py::str(entry.name.data(), entry.name.size())] = entry.parameters;
+        return losses;
+      },
+      "Name -> number of parameters of every rowwise kernel.");
 
   py::class_<RowComponent>(m, "RowComponent", py::module_local(), "A row loss with its parameters.")
-      .def(py::init(&component), py::arg("name"), py::arg("parameters"), py::arg("class_weight"), py::arg("label_smoothing"), py::arg("softcap"),
-           py::arg("temperature"), py::arg("ignored"));
+      .def(py::init(&component), py::arg("name"), py::arg("parameters"), py::arg("class_weight"), py::arg("label_smoothing"),
+           py::arg("softcap"), py::arg("temperature"), py::arg("ignored"));
 
-  m.def("rowwise", &run, py::arg("components"), py::arg("scores"), py::arg("target"), py::arg("labels"), py::arg("weight"), py::arg("value"),
-        py::arg("grad"), py::arg("hess"), py::arg("scale"), py::arg("want"), py::arg("float64"), py::arg("threads"));
+  m.def("rowwise", &run, py::arg("components"), py::arg("scores"), py::arg("target"), py::arg("labels"), py::arg("weight"),
+        py::arg("value"), py::arg("grad"), py::arg("hess"), py::arg("scale"), py::arg("want"), py::arg("float64"), py::arg("threads"));
 
-  m.def("check_labels", [](const Operand& labels, const std::vector<std::size_t>& shape, std::size_t classes, const RowComponent& component, const MaybeOperand& weight) {
-    const View label_view = view(labels, shape), weight_view = view(weight, shape);
-    const Checked checked = without_gil([&](Interrupt&) { return check_labels(label_view, classes, component, weight_view); });
-    return py::make_tuple(checked.first_bad, checked.total);
-  }, "First index of a label that is no class, if any, and the sum of weight times class weight over the rows that count.");
+  m.def(
+      "check_labels",
+      [](const Operand& labels, const std::vector<std::size_t>& shape, std::size_t classes, const RowComponent& component,
+         const MaybeOperand& weight) {
+        const View label_view = view(labels, shape), weight_view = view(weight, shape);
+        const Checked checked = without_gil([&](Interrupt&) { return check_labels(label_view, classes, component, weight_view); });
+        return py::make_tuple(checked.first_bad, checked.total);
+      },
+      "First index of a label that is no class, if any, and the sum of weight times class weight over the rows that count.");
 }
 
 }  // namespace pyloss::bindings

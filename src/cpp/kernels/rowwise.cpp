@@ -34,39 +34,38 @@ T max_of(const T* x, std::size_t size) {
   for_each_pack<T>(size, [&](std::size_t i, auto place, auto lanes) PYLOSS_INLINE_LAMBDA {
     best[place] = max(best[place], select(lanes.real(), lanes.load(x + i), static_cast<double>(lowest)));
   });
-  T result = lowest;
-  for (const V& pack : best) {
-    for (std::size_t i = 0; i < V::lanes; ++i) result = std::max(result, pack.v[i]);
+  T lane[simd::group<T>];
+  std::memcpy(lane, best.data(), sizeof lane);
+  for (std::size_t half = simd::group<T> / 2; half > 0; half /= 2) {
+    for (std::size_t i = 0; i < half; ++i) lane[i] = std::max(lane[i], lane[i + half]);
   }
-  return result;
+  return lane[0];
 }
 
-/// max - x, 0 where x is the largest even if both are infinite.
+/// x - max; 0 where x is the largest even if both are infinite.
 template <class V>
-PYLOSS_INLINE V gap_below(V max, V x) {
-  return select(x == max, 0.0, max - x);
+PYLOSS_INLINE V below_max(V x, V max, bool finite) {
+  const V below = x - max;
+  return finite ? below : select(x == max, 0.0, below);
 }
 
 /// A row's softmax while it is being read, relative to the largest score so far.
 struct RunningRow {
   double max = -simd::infinity<double>;
-  double below = 0.0;  // sum of exp(x - max) over x < max
-  double ties = 0.0;   // number of x = max
+  double total = 0.0;  // sum of exp(x - max)
   double mass = 0.0, distance = 0.0;
 
   void raise_max(double to) {
     if (!(to > max)) return;
-    below = (below + ties) * std::exp(max - to);
-    ties = 0.0;
+    if (total != 0.0) total *= std::exp(max - to);
     if (mass != 0.0) distance += mass * (to - max);
     max = to;
   }
-
-  SoftmaxRow finish() const {
-    const bool empty = max == -simd::infinity<double>;  // no softmax: every score is -inf
-    return {.max = max, .others = empty ? std::nan("") : below + (ties - 1.0), .mass = mass, .distance = distance};
-  }
 };
+
+/// Exponentials that a lane adds up in T before widening to float64, which costs as much as five additions: their own errors are
+/// larger than those of so short a sum.
+constexpr std::size_t widen_every = 8;
 
 /// Takes a block of scores into `row`, keeping the exponentials if asked to. `target` are the dense target weights, if any.
 template <bool dense, class T>
@@ -74,59 +73,122 @@ void scan(RunningRow& row, const T* x, Input<T> target, std::size_t size, T* kep
   using V = Pack<T>;
   row.raise_max(static_cast<double>(max_of(x, size)));
   const V max = row.max;
-  simd::Sum<T> below, mass, distance;
-  std::array<V, simd::group<T> / V::lanes> ties;
-  ties.fill(0.0);
+  const bool finite = std::isfinite(row.max);
+  simd::Sum<T> total, mass, distance;
+  std::array<V, simd::group<T> / V::lanes> few;
+  few.fill(0.0);
   for_each_pack<T>(size, [&](std::size_t i, auto place, auto lanes) PYLOSS_INLINE_LAMBDA {
-    const V at = lanes.load(x + i), gap = gap_below(max, at), e = exp(-gap);
-    const auto tie = at == max;
+    const V below = below_max(lanes.load(x + i), max, finite), e = exp_nonpositive(below);
     if (kept) lanes.store(kept + i, e);
-    below.add(place, select(tie | !lanes.real(), 0.0, e));
-    ties[place] += select(tie & lanes.real(), 1.0, 0.0);
+    few[place] += lanes.or_zero(e);
+    if (i / simd::group<T> % widen_every == widen_every - 1) {
+      total.add(place, few[place]);
+      few[place] = 0.0;
+    }
     if constexpr (dense) {
       const V a = target.load(i, lanes);
       mass.add(place, a);
-      distance.add(place, times_or_zero(a, gap));
+      distance.add(place, times_or_zero(a, -below));
     }
   });
-  row.below += below.total();
-  for (const V& pack : ties) {
-    for (std::size_t i = 0; i < V::lanes; ++i) row.ties += static_cast<double>(pack.v[i]);
-  }
+  total.add(few);
+  row.total += total.total();
   if constexpr (dense) {
     row.mass += mass.total();
     row.distance += distance.total();
   }
 }
 
-/// What the derivatives of a row need.
-struct Pull {
-  RowTerms terms;
-  double max, total, others;
-  double scale;  // of the results: the caller's, times the row's weight
+/// Where one score dominates, 1 + others has lost the others: adds up a block of them, and counts the largest.
+template <class T>
+void scan_others(const T* x, double row_max, std::size_t size, double& others, double& ties) {
+  using V = Pack<T>;
+  const V max = row_max;
+  simd::Sum<T> below, equal;
+  for_each_pack<T>(size, [&](std::size_t i, auto place, auto lanes) PYLOSS_INLINE_LAMBDA {
+    const V at = lanes.load(x + i);
+    const auto largest = at == max;
+    below.add(place, lanes.or_zero(select(largest, 0.0, exp_nonpositive(at - max))));
+    equal.add(place, lanes.or_zero(select(largest, 1.0, 0.0)));
+  });
+  others += below.total();
+  ties += equal.total();
+}
+
+/// What the derivatives by a row's scores need, one row a lane (or the same row in all).
+template <class V>
+struct Factors {
+  V max, inverse_total, pull, quad, not_p_of_max, scale, pull_scaled;
 };
 
-/// Derivatives by a block of scores; `exponentials` from the scan, if kept. Where a score dominates, 1 - p is taken from the others.
-template <bool dense, bool second, class T>
-void derive(const Pull& row, const T* x, const T* exponentials, Input<T> target, std::size_t size, T* grad, T* hess) {
-  using V = Pack<T>;
-  const V max = row.max, inverse = 1.0 / row.total, pull = row.terms.pull, quad = row.terms.quad, not_p_of_max = row.others / row.total;
-  const V scale = row.scale, pull_scaled = row.terms.pull / row.total * row.scale;
-  for_each_pack<T>(size, [&](std::size_t i, auto, auto lanes) PYLOSS_INLINE_LAMBDA {
-    const V e = exponentials ? lanes.load(exponentials + i) : exp(-gap_below(max, lanes.load(x + i)));
-    if constexpr (!dense) lanes.store(grad + i, e * pull_scaled);
-    if constexpr (dense || second) {
-      const V p = e * inverse;
-      const auto largest = lanes.load(x + i) == max;
-      if constexpr (dense) {
-        const V a = target.load(i, lanes);
-        lanes.store(grad + i, select(largest, (pull - a) - pull * not_p_of_max, pull * p - a) * scale);
-      }
-      if constexpr (second) {
-        const V not_p = select(largest, not_p_of_max, 1.0 - p);
-        lanes.store(hess + i, (pull * p * not_p + quad * p * p) * scale);
-      }
+template <class V>
+struct Derivatives {
+  V grad, hess;
+};
+
+/// Derivatives by score x with e = exp(x - max) and dense target weight a. Where a score dominates, 1 - p is taken from the others.
+template <bool dense, bool second, class V>
+PYLOSS_INLINE Derivatives<V> derivatives(const Factors<V>& row, V x, V e, V a) {
+  Derivatives<V> result;
+  result.grad = e * row.pull_scaled;
+  if constexpr (dense || second) {
+    const V p = e * row.inverse_total;
+    const auto largest = x == row.max;
+    if constexpr (dense) result.grad = select(largest, (row.pull - a) - row.pull * row.not_p_of_max, row.pull * p - a) * row.scale;
+    if constexpr (second) {
+      const V not_p = select(largest, row.not_p_of_max, 1.0 - p);
+      result.hess = (row.pull * p * not_p + row.quad * p * p) * row.scale;
     }
+  }
+  return result;
+}
+
+/// Calls use(dense, second) with the two as constants.
+template <class Use>
+void with_constants(bool dense, bool second, Use&& use) {
+  if (dense) {
+    second ? use(std::true_type{}, std::true_type{}) : use(std::true_type{}, std::false_type{});
+  } else {
+    second ? use(std::false_type{}, std::true_type{}) : use(std::false_type{}, std::false_type{});
+  }
+}
+
+/// A row's softmax, what its loss makes of it, and its label's own place in it.
+struct Row {
+  std::int64_t label = -1;
+  double max = 0.0, others = 0.0, mass = 0.0, distance = 0.0;
+  double value = 0.0, pull = 0.0, quad = 0.0;
+  double scale = 0.0;                    // of the derivatives: the caller's, times the row's weight; 0 leaves the row out
+  double label_p = 0.0, not_label = 0.0;  // probability of the label, and 1 less that
+  double on = 0.0, base = 0.0;           // target weight that the label has beside the dense part, and its dense part
+
+  double total() const { return 1.0 + others; }
+
+  /// Derivatives by the label's score, from pull p - a with p = 1 - not_p: nothing is lost where p is nearly 1.
+  double label_grad() const { return ((pull - on) - pull * not_label - base) * scale; }
+  double label_hess() const { return (pull * label_p * not_label + quad * label_p * label_p) * scale; }
+
+  template <class V>
+  Factors<V> factors() const {
+    return {max, 1.0 / total(), pull, quad, others / total(), scale, pull / total() * scale};
+  }
+};
+
+/// Derivatives by the scores [begin, end) of a block, whose exponentials the scan may have kept.
+template <bool dense, bool second, class T>
+void derive(const Row& row, const T* x, const T* exponentials, Input<T> target, std::size_t begin, std::size_t end, T* grad, T* hess, bool stream) {
+  using V = Pack<T>;
+  const auto factors = row.template factors<V>();
+  const bool finite = std::isfinite(row.max);
+  simd::for_each_aligned_pack<T>(grad, begin, end, [&](std::size_t i, auto lanes) PYLOSS_INLINE_LAMBDA {
+    const V at = lanes.load(x + i), e = exponentials ? lanes.load(exponentials + i) : exp_nonpositive(below_max(at, factors.max, finite));
+    const auto by_score = derivatives<dense, second>(factors, at, e, dense ? target.load(i, lanes) : V(0.0));
+    if (stream) {
+      lanes.stream(grad + i, by_score.grad);
+    } else {
+      lanes.store(grad + i, by_score.grad);
+    }
+    if constexpr (second) lanes.store(hess + i, by_score.hess);
   });
 }
 
@@ -204,161 +266,357 @@ class TargetWeights {
   std::vector<T> bases_, ons_;
 };
 
-/// One thread's work on rows.
+/// One thread's work on rows. Few classes: a tile of rows at a time, one row a lane. Many: a row at a time, a block of it a loop.
 template <class T>
 class Worker {
  public:
   Worker(std::span<const RowComponent> components, const RowwiseCall& call)
-      : components_(components), call_(call), pulls_(components.size()), labels_(components.size()) {
-    const std::size_t block = std::min(call.classes, row_block<T>);
-    for (auto* buffer : {&scores_, &targets_, &kept_, &grad_, &hess_, &more_grad_, &more_hess_}) *buffer = Buffer<T>(block);
+      : components_(components),
+        call_(call),
+        classes_(call.classes),
+        tiled_(call.classes <= max_tile_classes),
+        second_(call.want == Want::hess),
+        streams_(call.grad.size() * sizeof(T) >= stream_from),
+        rows_(components.size() * tile_rows) {
+    const std::size_t block = tiled_ ? classes_ * tile_rows : std::min(classes_, row_block<T>);
+    for (auto* buffer : {&plain_, &scores_, &targets_, &exponentials_, &grad_, &hess_, &more_grad_, &more_hess_}) *buffer = Buffer<T>(block);
     for (const RowComponent& component : components) {
       transforms_.emplace_back(component);
-      target_weights_.emplace_back(component, call.classes);
+      target_weights_.emplace_back(component, classes_);
     }
   }
 
-  void row(std::size_t row, double* sums) {
-    double weight = 1.0, value = 0.0;
-    if (call_.weight) call_.weight.read(row, 1, &weight);
-    for (std::size_t k = 0; k < components_.size(); ++k) {
-      const double own = weight == 0.0 ? excluded(k) : scan_row(k, row, weight);
-      sums[k] += weight * own;
-      value += call_.scale[k] * weight * own;
-    }
-    if (call_.value) {
-      const T one = static_cast<T>(value);
-      call_.value.write(row, 1, &one, false);
-    }
-    if (call_.want == Want::value) return;
-    for (std::size_t begin = 0; begin < call_.classes; begin += row_block<T>) {
-      const std::size_t size = std::min(row_block<T>, call_.classes - begin);
-      T* const hess = call_.want == Want::hess ? hess_.data() : nullptr;
-      derive_block(0, row, begin, size, grad_.data(), hess);
-      for (std::size_t k = 1; k < components_.size(); ++k) {
-        derive_block(k, row, begin, size, more_grad_.data(), hess ? more_hess_.data() : nullptr);
-        add(grad_.data(), more_grad_.data(), size);
-        if (hess) add(hess, more_hess_.data(), size);
+  /// Rows [begin, end); adds weighted values to `sums`.
+  void rows(std::size_t begin, std::size_t end, double* sums) {
+    for (std::size_t first = begin; first < end; first += tile_rows) {
+      const std::size_t count = std::min(tile_rows, end - first);
+      std::fill_n(weights_, tile_rows, 1.0);
+      if (call_.weight) call_.weight.read(first, count, weights_);
+      if (call_.labels) call_.target.read(first, count, labels_);
+      if (tiled_) {
+        tile(first, count, sums);
+      } else {
+        for (std::size_t i = 0; i < count; ++i) long_row(first + i, i, sums);
       }
-      const std::size_t first = row * call_.classes + begin;
-      call_.grad.write(first, size, grad_.data(), streams(call_.grad));
-      if (hess) call_.hess.write(first, size, hess, streams(call_.hess));
     }
   }
-
-  static bool streams(const View& view) { return view.size() * sizeof(T) >= stream_from; }
 
  private:
-  static constexpr std::int64_t none = -1;
+  static constexpr std::size_t tile_rows = simd::group<T>;
+  static constexpr std::size_t max_tile_classes = 64;
 
-  double excluded(std::size_t k) {
-    pulls_[k].scale = 0.0;
-    return 0.0;
+  Row& row_of(std::size_t k, std::size_t i) { return rows_[k * tile_rows + i]; }
+  bool dense(std::size_t k) const { return !call_.labels || target_weights_[k].smoothed(); }
+  bool left_out(std::size_t k, std::size_t i) const { return weights_[i] == 0.0 || (call_.labels && components_[k].ignored == labels_[i]); }
+
+  /// Starts row i of a component with what its scan found; x is the label's score, of probability e / total.
+  void begin_row(std::size_t k, std::size_t i, double max, double others, double mass, double distance, double x, double e) {
+    Row& row = row_of(k, i);
+    row = {.label = call_.labels ? labels_[i] : -1, .max = max, .others = others, .mass = mass, .distance = distance};
+    row.scale = weights_[i] * call_.scale[k];
+    if (max == -simd::infinity<double>) row.others = std::nan("");  // no softmax: every score is -inf
+    if (!call_.labels) return;
+    const auto c = static_cast<std::size_t>(row.label);
+    row.on = target_weights_[k].on(c);
+    row.base = target_weights_[k].base(c);
+    row.mass += row.on;
+    if (row.on != 0.0 && x != max) row.distance += row.on * (max - x);
+    row.label_p = e / row.total();
+    row.not_label = x == max ? row.others / row.total() : 1.0 - row.label_p;
+  }
+
+  /// Asks the loss about `count` rows of component k.
+  void finish_rows(std::size_t k, std::size_t begin, std::size_t count) {
+    double field[7][tile_rows] = {};
+    for (std::size_t i = 0; i < count; ++i) {
+      const Row& row = row_of(k, begin + i);
+      field[0][i] = row.max;
+      field[1][i] = row.others;
+      field[2][i] = row.mass;
+      field[3][i] = row.distance;
+    }
+    const RowEntry& entry = table_[components_[k].entry];
+    for (std::size_t i = 0; i < count; i += Rows::lanes) {
+      const auto terms = entry.terms(components_[k].parameters.data(),
+                                     {Rows::load(field[0] + i), Rows::load(field[1] + i), Rows::load(field[2] + i), Rows::load(field[3] + i)});
+      terms.value.store(field[4] + i);
+      terms.pull.store(field[5] + i);
+      terms.quad.store(field[6] + i);
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+      Row& row = row_of(k, begin + i);
+      row.value = field[4][i];
+      row.pull = field[5][i];
+      row.quad = field[6][i];
+    }
+  }
+
+  /// Adds up the values of `count` rows and stores them, from `first` on, if wanted.
+  void reduce(std::size_t first, std::size_t begin, std::size_t count, double* sums) {
+    T values[tile_rows];
+    for (std::size_t i = begin; i < begin + count; ++i) {
+      double value = 0.0;
+      for (std::size_t k = 0; k < components_.size(); ++k) {
+        if (left_out(k, i)) continue;
+        const double own = weights_[i] * row_of(k, i).value;
+        sums[k] += own;
+        value += call_.scale[k] * own;
+      }
+      values[i - begin] = static_cast<T>(value);
+    }
+    if (call_.value) call_.value.write(first, count, values, false);
+  }
+
+  /// Adds the derivatives of a further component to those of the first ones.
+  void add_component(std::size_t size) {
+    for (std::size_t i = 0; i < size; ++i) grad_.data()[i] += more_grad_.data()[i];
+    if (!second_) return;
+    for (std::size_t i = 0; i < size; ++i) hess_.data()[i] += more_hess_.data()[i];
+  }
+
+  // Tiles: element (class c, row i) lies at c * tile_rows + i.
+
+  void transpose(const View& view, std::size_t first, std::size_t count, T* to) {
+    const T* from = view.template side_by_side<T>(first * classes_, count * classes_);
+    if (!from) {
+      view.read(first * classes_, count * classes_, plain_.data());
+      from = plain_.data();
+    }
+    for (std::size_t c = 0; c < classes_; ++c) {
+      for (std::size_t i = 0; i < count; ++i) to[c * tile_rows + i] = from[i * classes_ + c];
+      for (std::size_t i = count; i < tile_rows; ++i) to[c * tile_rows + i] = T{0};
+    }
+  }
+
+  const T* transposed_back(const T* tile, std::size_t count) {
+    for (std::size_t i = 0; i < count; ++i) {
+      for (std::size_t c = 0; c < classes_; ++c) plain_.data()[i * classes_ + c] = tile[c * tile_rows + i];
+    }
+    return plain_.data();
+  }
+
+  void tile(std::size_t first, std::size_t count, double* sums) {
+    const std::size_t size = classes_ * tile_rows;
+    for (std::size_t k = 0; k < components_.size(); ++k) {
+      transpose(call_.scores, first, count, scores_.data());
+      if (!transforms_[k].identity()) transforms_[k].apply(scores_.data(), size);
+      if (dense(k)) load_tile_targets(k, first, count);
+      dense(k) ? scan_tile<true>(k, count) : scan_tile<false>(k, count);
+      if (call_.want == Want::value) continue;
+      T* const grad = k == 0 ? grad_.data() : more_grad_.data();
+      T* const hess = !second_ ? nullptr : k == 0 ? hess_.data() : more_hess_.data();
+      with_constants(dense(k), second_, [&](auto is_dense, auto is_second) { derive_tile<is_dense, is_second>(k, count, grad, hess); });
+      if (!transforms_[k].identity()) transforms_[k].chain(scores_.data(), grad, hess, size);
+      if (k > 0) add_component(size);
+    }
+    reduce(first, 0, count, sums);
+    if (call_.want == Want::value) return;
+    call_.grad.write(first * classes_, count * classes_, transposed_back(grad_.data(), count), streams_);
+    if (second_) call_.hess.write(first * classes_, count * classes_, transposed_back(hess_.data(), count), streams_);
+  }
+
+  void load_tile_targets(std::size_t k, std::size_t first, std::size_t count) {
+    if (!call_.labels) transpose(call_.target, first, count, targets_.data());
+    for (std::size_t c = 0; c < classes_; ++c) {
+      T* const at = targets_.data() + c * tile_rows;
+      if (call_.labels) {
+        std::fill_n(at, tile_rows, static_cast<T>(target_weights_[k].base(c)));
+      } else {
+        const Pack<T> on = target_weights_[k].on(c), base = target_weights_[k].base(c);
+        for_each_pack<T>(tile_rows, [&](std::size_t i, auto, auto) PYLOSS_INLINE_LAMBDA { fma(on, Pack<T>::load(at + i), base).store(at + i); });
+      }
+    }
+  }
+
+  template <bool has_target>
+  void scan_tile(std::size_t k, std::size_t count) {
+    using V = Pack<T>;
+    using PerRow = std::array<V, tile_rows / V::lanes>;
+    PerRow max, ties;
+    max.fill(-static_cast<double>(simd::infinity<T>));
+    ties.fill(0.0);
+    simd::Sum<T> others, mass, distance;
+    const auto for_each_place = [&](std::size_t c, auto&& body) {
+      for_each_pack<T>(tile_rows, [&](std::size_t i, auto place, auto) PYLOSS_INLINE_LAMBDA { body(c * tile_rows + i, place); });
+    };
+    for (std::size_t c = 0; c < classes_; ++c) {
+      for_each_place(c, [&](std::size_t i, auto place) PYLOSS_INLINE_LAMBDA { max[place] = simd::max(max[place], V::load(scores_.data() + i)); });
+    }
+    for (std::size_t c = 0; c < classes_; ++c) {
+      for_each_place(c, [&](std::size_t i, auto place) PYLOSS_INLINE_LAMBDA {
+        const V x = V::load(scores_.data() + i), below = below_max(x, max[place], false), e = exp_nonpositive(below);
+        const auto largest = x == max[place];
+        e.store(exponentials_.data() + i);
+        others.add(place, select(largest, 0.0, e));
+        ties[place] += select(largest, 1.0, 0.0);
+        if constexpr (has_target) {
+          const V a = V::load(targets_.data() + i);
+          mass.add(place, a);
+          distance.add(place, times_or_zero(a, -below));
+        }
+      });
+    }
+    T max_of[tile_rows], ties_of[tile_rows];
+    double others_of[tile_rows], mass_of[tile_rows], distance_of[tile_rows];
+    std::memcpy(max_of, max.data(), sizeof max_of);
+    std::memcpy(ties_of, ties.data(), sizeof ties_of);
+    others.store(others_of);
+    mass.store(mass_of);
+    distance.store(distance_of);
+    for (std::size_t i = 0; i < count; ++i) {
+      if (left_out(k, i)) {
+        row_of(k, i) = {};
+        continue;
+      }
+      const std::size_t own = call_.labels ? static_cast<std::size_t>(labels_[i]) * tile_rows + i : i;
+      begin_row(k, i, static_cast<double>(max_of[i]), others_of[i] + (static_cast<double>(ties_of[i]) - 1.0), mass_of[i], distance_of[i],
+                static_cast<double>(scores_.data()[own]), static_cast<double>(exponentials_.data()[own]));
+    }
+    finish_rows(k, 0, count);
+  }
+
+  template <bool has_target, bool has_second>
+  void derive_tile(std::size_t k, std::size_t count, T* grad, T* hess) {
+    using V = Pack<T>;
+    T lane[7][tile_rows] = {};
+    for (std::size_t i = 0; i < count; ++i) {
+      const Row& row = row_of(k, i);
+      if (row.scale == 0.0) continue;
+      const auto factors = row.template factors<double>();
+      const double fields[] = {factors.max, factors.inverse_total, factors.pull, factors.quad, factors.not_p_of_max, factors.scale, factors.pull_scaled};
+      for (std::size_t field = 0; field < 7; ++field) lane[field][i] = static_cast<T>(fields[field]);
+    }
+    for_each_pack<T>(tile_rows, [&](std::size_t i, auto, auto) PYLOSS_INLINE_LAMBDA {
+      const Factors<V> rows = {V::load(lane[0] + i), V::load(lane[1] + i), V::load(lane[2] + i), V::load(lane[3] + i),
+                               V::load(lane[4] + i), V::load(lane[5] + i), V::load(lane[6] + i)};
+      const auto none = rows.scale == 0.0;  // NaN in a row that is left out must not come through
+      for (std::size_t at = i; at < classes_ * tile_rows; at += tile_rows) {
+        const V a = has_target ? V::load(targets_.data() + at) : V(0.0);
+        const auto by_score = derivatives<has_target, has_second>(rows, V::load(scores_.data() + at), V::load(exponentials_.data() + at), a);
+        select(none, 0.0, by_score.grad).store(grad + at);
+        if constexpr (has_second) select(none, 0.0, by_score.hess).store(hess + at);
+      }
+    });
+    if (!call_.labels) return;
+    for (std::size_t i = 0; i < count; ++i) {
+      const Row& row = row_of(k, i);
+      if (row.scale == 0.0) continue;
+      const std::size_t own = static_cast<std::size_t>(row.label) * tile_rows + i;
+      grad[own] = static_cast<T>(row.label_grad());
+      if constexpr (has_second) hess[own] = static_cast<T>(row.label_hess());
+    }
+  }
+
+  // Rows one at a time, block by block. `i` is the row's place among those whose weights and labels are at hand.
+
+  bool keeps() const { return classes_ <= row_block<T> && components_.size() == 1; }
+
+  void long_row(std::size_t row, std::size_t i, double* sums) {
+    there_ = call_.scores.template side_by_side<T>(row * classes_, classes_);
+    for (std::size_t k = 0; k < components_.size(); ++k) {
+      if (left_out(k, i)) {
+        row_of(k, i) = {};
+      } else {
+        scan_row(k, row, i);
+      }
+    }
+    reduce(row, i, 1, sums);
+    if (call_.want == Want::value) return;
+    for (std::size_t begin = 0; begin < classes_; begin += row_block<T>) {
+      const std::size_t size = std::min(row_block<T>, classes_ - begin), first = row * classes_ + begin;
+      const bool alone = components_.size() == 1 && transforms_[0].identity() && !second_;
+      if (T* const there = alone ? call_.grad.template side_by_side<T>(first, size) : nullptr) {
+        derive_block(0, row, i, begin, size, there, nullptr, streams_);
+        continue;
+      }
+      derive_block(0, row, i, begin, size, grad_.data(), second_ ? hess_.data() : nullptr, false);
+      for (std::size_t k = 1; k < components_.size(); ++k) {
+        derive_block(k, row, i, begin, size, more_grad_.data(), second_ ? more_hess_.data() : nullptr, false);
+        add_component(size);
+      }
+      call_.grad.write(first, size, grad_.data(), streams_);
+      if (second_) call_.hess.write(first, size, hess_.data(), streams_);
+    }
   }
 
   /// A block of transformed scores: the caller's memory itself where that serves.
   const T* scores(std::size_t k, std::size_t row, std::size_t begin, std::size_t size) {
-    const std::size_t first = row * call_.classes + begin;
-    if (transforms_[k].identity()) {
-      if (const T* there = call_.scores.template side_by_side<T>(first, size)) return there;
-    }
-    call_.scores.read(first, size, scores_.data());
+    if (there_ && transforms_[k].identity()) return there_ + begin;
+    call_.scores.read(row * classes_ + begin, size, scores_.data());
     if (!transforms_[k].identity()) transforms_[k].apply(scores_.data(), size);
     return scores_.data();
   }
 
-  bool dense(std::size_t k) const { return !call_.labels || target_weights_[k].smoothed(); }
-
-  Input<T> target(std::size_t k, std::size_t row, std::size_t begin, std::size_t size) {
+  /// A block of dense target weights.
+  Input<T> targets(std::size_t k, std::size_t row, std::size_t begin, std::size_t size) {
+    if (!dense(k)) return {};
     if (call_.labels) return target_weights_[k].bases(begin);
-    call_.target.read(row * call_.classes + begin, size, targets_.data());
+    call_.target.read(row * classes_ + begin, size, targets_.data());
     target_weights_[k].apply(targets_.data(), begin, size);
     return {targets_.data()};
   }
 
-  /// The value of a row under component k, and what its derivatives will need.
-  double scan_row(std::size_t k, std::size_t row, double weight) {
-    const RowComponent& component = components_[k];
-    std::int64_t label = none;
-    if (call_.labels) {
-      call_.target.read(row, 1, &label);
-      if (component.ignored == label) return excluded(k);
-    }
+  void scan_row(std::size_t k, std::size_t row, std::size_t i) {
     RunningRow running;
     // Kept exponentials are relative to the row's largest score only if the whole row is one block.
-    T* const kept = keeps() ? kept_.data() : nullptr;
-    for (std::size_t begin = 0; begin < call_.classes; begin += row_block<T>) {
-      const std::size_t size = std::min(row_block<T>, call_.classes - begin);
+    T* const kept = keeps() ? exponentials_.data() : nullptr;
+    for (std::size_t begin = 0; begin < classes_; begin += row_block<T>) {
+      const std::size_t size = std::min(row_block<T>, classes_ - begin);
       const T* x = scores(k, row, begin, size);
-      if (dense(k)) {
-        scan<true>(running, x, target(k, row, begin, size), size, kept);
-      } else {
-        scan<false>(running, x, Input<T>{}, size, kept);
-      }
+      dense(k) ? scan<true>(running, x, targets(k, row, begin, size), size, kept) : scan<false>(running, x, Input<T>{}, size, kept);
     }
-    SoftmaxRow softmax = running.finish();
-    LabelTerms& at = labels_[k];
-    at.label = label;
-    if (call_.labels) {
-      const auto c = static_cast<std::size_t>(label);
-      const double x = static_cast<double>(*scores(k, row, c, 1)), on = target_weights_[k].on(c);
-      const double gap = x == softmax.max ? 0.0 : softmax.max - x;
-      softmax.mass += on;
-      if (on != 0.0) softmax.distance += on * gap;
-      at.p = std::exp(-gap) / softmax.total();
-      at.not_p = x == softmax.max ? softmax.others / softmax.total() : 1.0 - at.p;
-    }
-    const RowTerms terms = rowwise_table()[component.entry].terms(component.parameters.data(), softmax);
-    pulls_[k] = {.terms = terms, .max = softmax.max, .total = softmax.total(), .others = softmax.others, .scale = weight * call_.scale[k]};
-    return terms.value;
+    double x = 0.0;
+    if (call_.labels) x = static_cast<double>(*scores(k, row, static_cast<std::size_t>(labels_[i]), 1));
+    begin_row(k, i, running.max, others(k, row, running), running.mass, running.distance, x, x == running.max ? 1.0 : std::exp(x - running.max));
+    finish_rows(k, i, 1);
   }
 
-  void derive_block(std::size_t k, std::size_t row, std::size_t begin, std::size_t size, T* grad, T* hess) {
-    const Pull& pull = pulls_[k];
-    if (pull.scale == 0.0) {
+  /// Sum of exp(x - max) over all but one of the largest scores.
+  double others(std::size_t k, std::size_t row, const RunningRow& running) {
+    if (!(running.total < 1.0 + 0x1p-20)) return running.total - 1.0;
+    double sum = 0.0, ties = 0.0;
+    for (std::size_t begin = 0; begin < classes_; begin += row_block<T>) {
+      const std::size_t size = std::min(row_block<T>, classes_ - begin);
+      scan_others(scores(k, row, begin, size), running.max, size, sum, ties);
+    }
+    return sum + (ties - 1.0);
+  }
+
+  void derive_block(std::size_t k, std::size_t row, std::size_t i, std::size_t begin, std::size_t size, T* grad, T* hess, bool stream) {
+    const Row& at = row_of(k, i);
+    if (at.scale == 0.0) {
       std::fill_n(grad, size, T{0});
       if (hess) std::fill_n(hess, size, T{0});
       return;
     }
-    const T* x = scores(k, row, begin, size);
-    const T* kept = keeps() ? kept_.data() : nullptr;
-    const bool dense_target = dense(k);
-    const Input<T> a = dense_target ? target(k, row, begin, size) : Input<T>{};
-    if (dense_target) {
-      hess ? derive<true, true>(pull, x, kept, a, size, grad, hess) : derive<true, false>(pull, x, kept, a, size, grad, hess);
-    } else {
-      hess ? derive<false, true>(pull, x, kept, a, size, grad, hess) : derive<false, false>(pull, x, kept, a, size, grad, hess);
-    }
-    const LabelTerms& at = labels_[k];
-    const auto c = static_cast<std::size_t>(at.label);
-    if (call_.labels && c - begin < size) {
-      const double on = target_weights_[k].on(c), base = target_weights_[k].base(c);
-      const RowTerms& terms = pull.terms;
-      // pull p - a with p = 1 - not_p: nothing is lost where p is nearly 1.
-      grad[c - begin] = static_cast<T>(((terms.pull - on) - terms.pull * at.not_p - base) * pull.scale);
-      if (hess) hess[c - begin] = static_cast<T>((terms.pull * at.p * at.not_p + terms.quad * at.p * at.p) * pull.scale);
-    }
+    const T* const x = scores(k, row, begin, size);
+    const Input<T> target = targets(k, row, begin, size);
+    const std::size_t label = call_.labels ? static_cast<std::size_t>(at.label) - begin : size;
+    with_constants(dense(k), hess != nullptr, [&](auto is_dense, auto is_second) {
+      const auto part = [&](std::size_t from, std::size_t to) {
+        derive<is_dense, is_second>(at, x, keeps() ? exponentials_.data() : nullptr, target, from, to, grad, hess, stream);
+      };
+      if (label >= size) return part(0, size);
+      part(0, label);
+      part(label + 1, size);
+      grad[label] = static_cast<T>(at.label_grad());
+      if (hess) hess[label] = static_cast<T>(at.label_hess());
+    });
     if (!transforms_[k].identity()) transforms_[k].chain(x, grad, hess, size);
   }
 
-  bool keeps() const { return call_.classes <= row_block<T> && components_.size() == 1; }
-
-  static void add(T* to, const T* from, std::size_t size) {
-    for (std::size_t i = 0; i < size; ++i) to[i] += from[i];
-  }
-
-  struct LabelTerms {
-    std::int64_t label = none;
-    double p = 0.0, not_p = 0.0;
-  };
-
   std::span<const RowComponent> components_;
   const RowwiseCall& call_;
+  std::span<const RowEntry> table_ = rowwise_table();
+  std::size_t classes_;
+  bool tiled_, second_, streams_;
   std::vector<Transform<T>> transforms_;
   std::vector<TargetWeights<T>> target_weights_;
-  std::vector<Pull> pulls_;
-  std::vector<LabelTerms> labels_;
-  Buffer<T> scores_, targets_, kept_, grad_, hess_, more_grad_, more_hess_;
+  std::vector<Row> rows_;  // of each component, for the rows whose weights and labels are at hand
+  double weights_[tile_rows];
+  std::int64_t labels_[tile_rows];
+  const T* there_ = nullptr;  // the row that is being worked on, if its scores lie side by side
+  Buffer<T> plain_, scores_, targets_, exponentials_, grad_, hess_, more_grad_, more_hess_;
 };
 
 template <class T>
@@ -372,7 +630,7 @@ bool run(std::span<const RowComponent> components, const RowwiseCall& call, Inte
   std::vector<double> sums(chunks * terms);
   const bool done = for_each_chunk(chunks, static_cast<int>(threads), interrupt, [&](std::size_t chunk, int thread) {
     const std::size_t end = std::min((chunk + 1) * rows_per_chunk, call.rows);
-    for (std::size_t row = chunk * rows_per_chunk; row < end; ++row) workers[static_cast<std::size_t>(thread)].row(row, &sums[chunk * terms]);
+    workers[static_cast<std::size_t>(thread)].rows(chunk * rows_per_chunk, end, &sums[chunk * terms]);
     simd::stream_fence();
   });
   for (std::size_t i = 0; i < sums.size(); ++i) totals[i % terms] += sums[i];
@@ -381,7 +639,7 @@ bool run(std::span<const RowComponent> components, const RowwiseCall& call, Inte
 
 template <class Loss>
 RowEntry entry() {
-  return {Loss::name, parameters_of<Loss>, [](const double* parameters, const SoftmaxRow& row) { return with_parameters<Loss>(parameters)(row); }};
+  return {Loss::name, parameters_of<Loss>, [](const double* parameters, const SoftmaxRow<Rows>& rows) { return with_parameters<Loss>(parameters)(rows); }};
 }
 
 template <class... Losses>
@@ -399,18 +657,23 @@ bool run_rowwise(std::span<const RowComponent> components, const RowwiseCall& ca
 }
 
 Checked check_labels(const View& labels, std::size_t classes, const RowComponent& component, const View& weight) {
+  constexpr std::size_t block = 1024;
+  std::int64_t label[block];
+  double weights[block];
   Checked result;
-  for (std::size_t row = 0; row < labels.size(); ++row) {
-    std::int64_t label;
-    labels.read(row, 1, &label);
-    if (component.ignored == label) continue;
-    if (label < 0 || static_cast<std::size_t>(label) >= classes) {
-      result.first_bad = row;
-      return result;
+  for (std::size_t begin = 0; begin < labels.size(); begin += block) {
+    const std::size_t size = std::min(block, labels.size() - begin);
+    labels.read(begin, size, label);
+    if (weight) weight.read(begin, size, weights);
+    for (std::size_t i = 0; i < size; ++i) {
+      if (component.ignored == label[i]) continue;
+      const auto c = static_cast<std::size_t>(label[i]);
+      if (c >= classes) {
+        result.first_bad = begin + i;
+        return result;
+      }
+      result.total += (weight ? weights[i] : 1.0) * (component.class_weight.empty() ? 1.0 : component.class_weight[c]);
     }
-    double w = 1.0;
-    if (weight) weight.read(row, 1, &w);
-    result.total += component.class_weight.empty() ? w : w * component.class_weight[static_cast<std::size_t>(label)];
   }
   return result;
 }

@@ -15,10 +15,13 @@
 
 namespace pyloss {
 
+/// Rows side by side, one a lane.
+using Rows = simd::Pack<double>;
+
 struct RowEntry {
   std::string_view name;
   std::size_t parameters;
-  RowTerms (*terms)(const double* parameters, const SoftmaxRow& row);
+  RowTerms<Rows> (*terms)(const double* parameters, const SoftmaxRow<Rows>& rows);
 };
 
 std::span<const RowEntry> rowwise_table();

@@ -14,7 +14,7 @@ struct BCEWithLogits {
   template <class V>
   Terms<V> operator()(V z, V target, V pos_weight) const {
     const V t = fma(target, 1.0 - smoothing, 0.5 * smoothing), on = pos_weight * t, off = 1.0 - t;
-    const V e = exp(-abs(z)), s = 1.0 / (1.0 + e);
+    const V e = exp_nonpositive(-abs(z)), s = 1.0 / (1.0 + e);
     const auto negative = signbit(z);
     // Of the two classes, the one that the score speaks against; its probability is e s, the other's s.
     const V against = select(negative, on, off), favoured = select(negative, off, on);

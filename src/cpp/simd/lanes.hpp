@@ -73,10 +73,29 @@ PYLOSS_INLINE void for_each_pack(std::size_t size, Body&& body) {
   }
   if (i < size) {
     const std::size_t rest = size - i;
-    group_at(i, [rest](std::size_t begin) PYLOSS_INLINE_LAMBDA {
-      return Lanes<T, true>{rest <= begin ? 0 : rest - begin < lanes ? rest - begin : lanes};
-    }, all);
+    group_at(
+        i,
+        [rest](std::size_t begin) PYLOSS_INLINE_LAMBDA {
+          return Lanes<T, true>{rest <= begin ? 0 : rest - begin < lanes ? rest - begin : lanes};
+        },
+        all);
   }
+}
+
+/// Calls body(i, lanes) for [begin, end) to fill `to`, with packs that start where a streaming store may: for results that do not depend
+/// on their lane. Only lanes.stream() of a full pack goes past the caches.
+template <class T, class Body>
+PYLOSS_INLINE void for_each_aligned_pack(T* to, std::size_t begin, std::size_t end, Body&& body) {
+  constexpr std::size_t lanes = Pack<T>::lanes;
+  const std::size_t misplaced = reinterpret_cast<std::uintptr_t>(to + begin) % (lanes * sizeof(T)) / sizeof(T);
+  std::size_t i = begin;
+  if (misplaced != 0 && i < end) {
+    const std::size_t count = lanes - misplaced < end - i ? lanes - misplaced : end - i;
+    body(i, Lanes<T, true>{count});
+    i += count;
+  }
+  for (; i + lanes <= end; i += lanes) body(i, Lanes<T, false>{});
+  if (i < end) body(i, Lanes<T, true>{end - i});
 }
 
 /// A float64 sum of T over the logical lanes of a group; merged pairwise in a fixed order.
@@ -103,6 +122,13 @@ class Sum {
       lanes_[2 * Place] += Pack<double>(widen_low(a.v));
       lanes_[2 * Place + 1] += Pack<double>(widen_high(a.v));
     }
+  }
+
+  /// A whole group.
+  PYLOSS_INLINE void add(const std::array<Pack<T>, size / Pack<T>::lanes>& packs) {
+    [&]<std::size_t... Place>(std::index_sequence<Place...>) PYLOSS_INLINE_LAMBDA {
+      (add(std::integral_constant<std::size_t, Place>{}, packs[Place]), ...);
+    }(std::make_index_sequence<size / Pack<T>::lanes>{});
   }
 
   double total() const {

@@ -31,10 +31,10 @@ struct Log2<double> {
   static constexpr double high = 0x1.62e42feep-1, low = 0x1.a39ef35793c76p-33;
 };
 
-/// exp(x) = 2^n (1 + r + tail), |r| <= log(2)/2; n is 0 where |x| is no more than that.
+/// exp(x) = 2^n (1 + r + r² q), |r| <= log(2)/2; n is 0 where |x| is no more than that.
 template <class T>
 struct Exponent {
-  Pack<T> n, r, tail;
+  Pack<T> n, r, q;
 };
 
 /// `x` within a few units of the range where exp neither overflows nor vanishes.
@@ -44,14 +44,14 @@ PYLOSS_INLINE Exponent<T> reduce(Pack<T> x) {
   const V n = round(x * 1.4426950408889634);
   const V r = fma(n, -Log2<T>::low, fma(n, -Log2<T>::high, x));
   // Minimax polynomials of (exp(r) - 1 - r) / r² with relative error 2^-28 and 2^-57 of exp.
-  V q;
   if constexpr (sizeof(T) == 4) {
-    q = polynomial(r, 0.49999993433464435, 0.16666520402233326, 0.04166839051757366, 0.008368744903842337, 0.0013814553642266096);
+    return {n, r,
+            polynomial(r, 0.49999993433464435, 0.16666520402233326, 0.04166839051757366, 0.008368744903842337, 0.0013814553642266096)};
   } else {
-    q = polynomial(r, 0x1.000000000000ap-1, 0x1.55555555554f9p-3, 0x1.555555555083fp-5, 0x1.1111111127d44p-7, 0x1.6c16c18438a5fp-10,
-                   0x1.a01a0129fd321p-13, 0x1.a01999e263ba8p-16, 0x1.71df25da29bb9p-19, 0x1.28ad9b981a367p-22, 0x1.ad7f0356ca8f7p-26);
+    return {n, r,
+            polynomial(r, 0x1.000000000000ap-1, 0x1.55555555554f9p-3, 0x1.555555555083fp-5, 0x1.1111111127d44p-7, 0x1.6c16c18438a5fp-10,
+                       0x1.a01a0129fd321p-13, 0x1.a01999e263ba8p-16, 0x1.71df25da29bb9p-19, 0x1.28ad9b981a367p-22, 0x1.ad7f0356ca8f7p-26)};
   }
-  return {n, r, r * r * q};
 }
 
 /// Just beyond the arguments at which exp overflows, and below which it rounds to 0.
@@ -74,21 +74,23 @@ struct Parts {
   }
 };
 
-/// e^x. The first part is 1 + r: rounding that would cost a quarter of a ULP.
+/// e^x for x within range.
 template <class T>
 PYLOSS_INLINE Parts<T> exp_parts(Pack<T> x) {
-  const auto [n, r, tail] = reduce(clamp(x, exp_low<T>, exp_high<T>));
+  const auto [n, r, q] = reduce(x);
+  // With fma and float32, 1 + (r + r² q) stays just below 1 ULP; otherwise 1 + r is kept in two parts, for a quarter of a ULP.
+  if constexpr (sizeof(T) == 4 && has_fma) return {n, 1.0, fma(r * r, q, r)};
   const Pack<T> high = 1.0 + r;
-  return {n, high, ((1.0 - high) + r) + tail};
+  return {n, high, fma(r * r, q, (1.0 - high) + r)};
 }
 
-/// e^x - 1 as 2^n ((1 - 2^-n) + r + tail); -1 below the clamp.
+/// e^x - 1 as 2^n ((1 - 2^-n) + r + r² q); -1 below the clamp.
 template <class T>
 PYLOSS_INLINE Parts<T> expm1_parts(Pack<T> x) {
   using V = Pack<T>;
-  const auto [n, r, tail] = reduce(clamp(x, sizeof(T) == 4 ? -20.0 : -45.0, exp_high<T>));
+  const auto [n, r, q] = reduce(clamp(x, sizeof(T) == 4 ? -20.0 : -45.0, exp_high<T>));
   const V start = 1.0 - V(simd::scale_by_power_of_two(V(1.0).v, (-n).v)), high = start + r;
-  return {n, high, ((start - high) + r) + tail};
+  return {n, high, fma(r * r, q, (start - high) + r)};
 }
 
 /// numerator / (start + addend), |addend| <= start: what all roundings but the last lose is added again.
@@ -161,7 +163,13 @@ PYLOSS_INLINE Pack<T> log_edges(Pack<T> x, Pack<T> result) {
 /// e^x. At most 1 ULP.
 template <class T>
 PYLOSS_INLINE Pack<T> exp(Pack<T> x) {
-  return detail::exp_parts(x).sum();
+  return detail::exp_parts(clamp(x, detail::exp_low<T>, detail::exp_high<T>)).sum();
+}
+
+/// e^x for x <= 0: the same bits as exp.
+template <class T>
+PYLOSS_INLINE Pack<T> exp_nonpositive(Pack<T> x) {
+  return detail::exp_parts(max(x, detail::exp_low<T>)).sum();
 }
 
 /// e^x - 1, accurate near 0. At most 2 ULP.
@@ -191,13 +199,13 @@ PYLOSS_INLINE Pack<T> log1p(Pack<T> x) {
 /// log(1 + x) for x in [0, 1], for far less work. At most 2 ULP.
 template <class T>
 PYLOSS_INLINE Pack<T> log1p_unit(Pack<T> x) {
-  if constexpr (sizeof(T) == 4) {
+  if constexpr (sizeof(T) == 4 && has_fma) {
     // The nearest singularity is as far as in log_of, so one polynomial does; minimax among float32 coefficients, relative error 2^-28.
-    return fma(x * x,
-               detail::polynomial(x, -0.5, 0.3333309292793274, -0.249933123588562, 0.19926325976848602, -0.16228264570236206,
-                                  0.12679101526737213, -0.08590932935476303, 0.044289395213127136, -0.01467799860984087,
-                                  0.0022756794933229685),
-               x);
+    return fma(
+        x * x,
+        detail::polynomial(x, -0.5, 0.3333309292793274, -0.249933123588562, 0.19926325976848602, -0.16228264570236206, 0.12679101526737213,
+                           -0.08590932935476303, 0.044289395213127136, -0.01467799860984087, 0.0022756794933229685),
+        x);
   } else {
     // 1 + x = 2 (1 + (x - 1)/2), exact from 1/2 on.
     const auto upper = x >= 0.5;
@@ -208,7 +216,7 @@ PYLOSS_INLINE Pack<T> log1p_unit(Pack<T> x) {
 /// 1 / (1 + e^-x), accurate in both tails. At most 2 ULP.
 template <class T>
 PYLOSS_INLINE Pack<T> sigmoid(Pack<T> x) {
-  const auto e = detail::exp_parts(-abs(x)).rounded();
+  const auto e = detail::exp_parts(max(-abs(x), detail::exp_low<T>)).rounded();
   const auto negative = x < 0.0;
   return detail::share<T>({0.0, select(negative, e.high, 1.0), select(negative, e.low, 0.0)}, e, 1.0);
 }
@@ -216,7 +224,7 @@ PYLOSS_INLINE Pack<T> sigmoid(Pack<T> x) {
 /// log(1 + e^x), without overflow and accurate in both tails. At most 2 ULP.
 template <class T>
 PYLOSS_INLINE Pack<T> softplus(Pack<T> x) {
-  return max(x, 0.0) + log1p_unit(exp(-abs(x)));
+  return max(x, 0.0) + log1p_unit(exp_nonpositive(-abs(x)));
 }
 
 /// -m / (2 + m) with m = e^(-2|x|) - 1. At most 2 ULP.

@@ -28,6 +28,13 @@ inline constexpr std::size_t native_bytes = 32;
 inline constexpr std::size_t native_bytes = 16;
 #endif
 
+/// Whether fma() rounds once.
+#if defined(__FMA__) || defined(__aarch64__)
+inline constexpr bool has_fma = true;
+#else
+inline constexpr bool has_fma = false;
+#endif
+
 /// Every loop works on groups of this many bytes whatever the machine's width, so that all levels add in the same order.
 inline constexpr std::size_t group_bytes = 64;
 
@@ -47,8 +54,12 @@ PYLOSS_INLINE NativeFloat fma(NativeFloat a, NativeFloat b, NativeFloat c) { ret
 PYLOSS_INLINE NativeDouble fma(NativeDouble a, NativeDouble b, NativeDouble c) { return _mm512_fmadd_pd(a, b, c); }
 PYLOSS_INLINE NativeFloat sqrt(NativeFloat a) { return _mm512_maskz_sqrt_ps(0xffff, a); }
 PYLOSS_INLINE NativeDouble sqrt(NativeDouble a) { return _mm512_maskz_sqrt_pd(0xff, a); }
-PYLOSS_INLINE NativeFloat round(NativeFloat a) { return _mm512_maskz_roundscale_ps(0xffff, a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
-PYLOSS_INLINE NativeDouble round(NativeDouble a) { return _mm512_maskz_roundscale_pd(0xff, a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+PYLOSS_INLINE NativeFloat round(NativeFloat a) {
+  return _mm512_maskz_roundscale_ps(0xffff, a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+PYLOSS_INLINE NativeDouble round(NativeDouble a) {
+  return _mm512_maskz_roundscale_pd(0xff, a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
 PYLOSS_INLINE NativeFloat max(NativeFloat a, NativeFloat b) { return _mm512_maskz_max_ps(0xffff, b, a); }
 PYLOSS_INLINE NativeDouble max(NativeDouble a, NativeDouble b) { return _mm512_maskz_max_pd(0xff, b, a); }
 PYLOSS_INLINE NativeFloat min(NativeFloat a, NativeFloat b) { return _mm512_maskz_min_ps(0xffff, b, a); }

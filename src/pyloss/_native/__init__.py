@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from . import _cpu
 
+__all__ = ["built_levels", "kernels", "usable_levels"]
+
 LEVELS = ("x86-64-v2", "x86-64-v3", "x86-64-v4", "armv8-a")
 
 

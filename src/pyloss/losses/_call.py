@@ -6,7 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from .._arguments import Array, ArrayLike, Operand, as_array, bad_weight, check_broadcast, check_out, check_reduction, operand
+from .._arguments import (
+    Array,
+    ArrayLike,
+    Operand,
+    as_array,
+    bad_weight,
+    check_broadcast,
+    check_out,
+    check_reduction,
+    operand,
+)
 from .._native import kernels
 from ..threads import get_num_threads
 from ._loss import GRAD, HESS, VALUE
@@ -34,7 +44,7 @@ class Call:
         self.want = want
         self.reduction = reduction
         self.threads = get_num_threads()
-        self._out = out
+        self._out: Any = out
         if want == HESS and out is not None and not (isinstance(out, tuple) and len(out) == 2):
             raise TypeError(f"out: got {type(out).__name__}, wanted a tuple of two arrays, for gradient and Hessian")
         if want == VALUE and out is not None and reduction != "none":
@@ -43,7 +53,7 @@ class Call:
     def outputs(
         self, shape: tuple[int, ...], value_shape: tuple[int, ...], dtype: np.dtype[Any], inputs: dict[str, Array]
     ) -> tuple[Array | None, Array | None, Array | None]:
-        """Return arrays for values, gradient and Hessian, the caller's where given and right; None for what is not wanted."""
+        """Return arrays for values, gradient and Hessian, the caller's where given; None for what is not wanted."""
         value = grad = hess = None
         if self._out is not None:
             if self.want == VALUE:
@@ -51,7 +61,7 @@ class Call:
             elif self.want == GRAD:
                 grad = check_out(self._out, "out", shape, dtype, inputs)
             else:
-                first, second = self._out  # type: ignore[misc]
+                first, second = self._out
                 grad = check_out(first, "out[0]", shape, dtype, inputs)
                 hess = check_out(second, "out[1]", shape, dtype, inputs)
                 if np.may_share_memory(grad, hess):
@@ -82,7 +92,9 @@ class Call:
             return coefficient
         return coefficient / total if total > 0.0 else 0.0
 
-    def result(self, sums: list[float], scales: list[float], value: Array | None, grad: Array | None, hess: Array | None) -> tuple[Any, ...]:
+    def result(
+        self, sums: list[float], scales: list[float], value: Array | None, grad: Array | None, hess: Array | None
+    ) -> tuple[Any, ...]:
         """Return the value, then the derivatives wanted."""
         reduced = sum(scale * total for scale, total in zip(scales, sums, strict=True)) if value is None else value
         return (reduced, grad, hess)[: self.want + 1]

@@ -32,12 +32,19 @@ class Elementwise(Loss):
     def _check_kernel(cls) -> None:
         known = kernels.elementwise_losses()
         if cls.kernel not in known:
-            raise ImportError(f"{cls.__name__}: there is no elementwise kernel {cls.kernel!r}; the list in registry.hpp lacks it")
+            raise ImportError(
+                f"{cls.__name__}: there is no elementwise kernel {cls.kernel!r}; the list in registry.hpp lacks it"
+            )
         # The dataclass decorator has not run yet: fields still stand where they were declared.
         fields = [value.metadata for value in cls.__dict__.values() if isinstance(value, dataclasses.Field)]
-        expected = (sum(field["kernel"] for field in fields), 2 + sum(field["as_input"] is not None for field in fields))
+        expected = (
+            sum(field["kernel"] for field in fields),
+            2 + sum(field["as_input"] is not None for field in fields),
+        )
         if known[cls.kernel] != expected:
-            raise ImportError(f"{cls.__name__}: the kernel takes {known[cls.kernel]} parameters and inputs, the class has {expected}")
+            raise ImportError(
+                f"{cls.__name__}: the kernel takes {known[cls.kernel]} parameters and inputs, the class has {expected}"
+            )
 
     @property
     def _parameters(self) -> list[float]:
@@ -61,17 +68,21 @@ class Elementwise(Loss):
             assert isinstance(loss, Elementwise)
             own = loss._own_inputs
             constants = [each for each in own if isinstance(each, float)]
-            terms.append((loss.kernel, loss._parameters, coefficient, constants if len(constants) == len(own) else None))
+            terms.append(
+                (loss.kernel, loss._parameters, coefficient, constants if len(constants) == len(own) else None)
+            )
         return kernels.ElementwisePlan(terms)
 
     @cached_property
-    def _small(self) -> Any:  # type: ignore[override]
+    def _small(self) -> Any:
         return self._plan.small
 
     def _sum(self, terms: tuple[tuple[float, Loss], ...]) -> Loss:
         return ElementwiseSum(terms)
 
-    def _compute(self, want: int, inputs: tuple[ArrayLike, ...], weight: ArrayLike, reduction: object, out: object) -> tuple[Any, ...]:
+    def _compute(
+        self, want: int, inputs: tuple[ArrayLike, ...], weight: ArrayLike, reduction: object, out: object
+    ) -> tuple[Any, ...]:
         call = Call(want, reduction, out)
         pred, *others = _arrays(inputs)
         named = {"pred": pred} | {name: array for name, array in zip(_names(len(others)), others, strict=True)}
@@ -105,7 +116,9 @@ class Elementwise(Loss):
             hess=maybe(turned_output(hess)),
             scale=scales,
             want=want,
-            float64=needs_float64((pred, *(array for array, given in zip(others, inputs[1:], strict=True) if not is_weak(given)))),
+            float64=needs_float64(
+                (pred, *(array for array, given in zip(others, inputs[1:], strict=True) if not is_weak(given)))
+            ),
             threads=call.threads,
         )
         return call.result(sums, scales, value, grad, hess)

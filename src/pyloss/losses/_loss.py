@@ -23,7 +23,7 @@ class Info:
     Parameters
     ----------
     task : str
-        What the loss is for: "regression", "count regression", "binary classification", "multiclass classification", ...
+        What the loss is for: "regression", "count regression", "binary classification", ...
     convex : bool
         Whether it is convex in the prediction.
     differentiable : bool
@@ -116,7 +116,9 @@ class Loss(ABC):
         """Return the result of a small plain call, or None if it is not one."""
 
     @abstractmethod
-    def _compute(self, want: int, inputs: tuple[ArrayLike, ...], weight: ArrayLike, reduction: object, out: object) -> tuple[Any, ...]:
+    def _compute(
+        self, want: int, inputs: tuple[ArrayLike, ...], weight: ArrayLike, reduction: object, out: object
+    ) -> tuple[Any, ...]:
         """Check the arguments of a call and compute it; the value, then the derivatives wanted."""
 
     @abstractmethod
@@ -170,7 +172,8 @@ class Loss(ABC):
         *inputs : array_like
             Further inputs, where the loss has any.
         weight : array_like, optional
-            Finite, at least 0, broadcasts to `pred` (to its rows for row losses). Weight 0 leaves an element out, even if it is NaN.
+            Finite, at least 0, broadcasts to `pred` (to its rows for row losses). Weight 0 leaves an element out, even
+            if it is NaN.
         reduction : {"mean", "sum", "none"}, default "mean"
             "mean" divides the weighted sum by the sum of weights; of nothing, it is 0.
         out : ndarray, optional
@@ -194,10 +197,12 @@ class Loss(ABC):
 
     @overload
     def value_and_grad(self, pred: ArrayLike, target: ArrayLike, *inputs: ArrayLike, weight: ArrayLike = None,
-                       reduction: Literal["mean", "sum"] = "mean", out: Array | None = None) -> tuple[float, Array]: ...  # fmt: skip
+                       reduction: Literal["mean", "sum"] = "mean", out: Array | None = None,
+                       ) -> tuple[float, Array]: ...  # fmt: skip
     @overload
     def value_and_grad(self, pred: ArrayLike, target: ArrayLike, *inputs: ArrayLike, weight: ArrayLike = None,
-                       reduction: Literal["none"], out: Array | None = None) -> tuple[Array, Array]: ...  # fmt: skip
+                       reduction: Literal["none"], out: Array | None = None,
+                       ) -> tuple[Array, Array]: ...  # fmt: skip
     def value_and_grad(
         self,
         pred: ArrayLike,
@@ -227,7 +232,7 @@ class Loss(ABC):
             small = self._small(pred, target, GRAD, reduction)
             if small is not None:
                 return small  # type: ignore[no-any-return]
-        return self._compute(GRAD, (pred, target, *inputs), weight, reduction, out)  # type: ignore[return-value]
+        return self._compute(GRAD, (pred, target, *inputs), weight, reduction, out)
 
     @overload
     def value_grad_hess(self, pred: ArrayLike, target: ArrayLike, *inputs: ArrayLike, weight: ArrayLike = None,
@@ -266,9 +271,11 @@ class Loss(ABC):
             small = self._small(pred, target, HESS, reduction)
             if small is not None:
                 return small  # type: ignore[no-any-return]
-        return self._compute(HESS, (pred, target, *inputs), weight, reduction, out)  # type: ignore[return-value]
+        return self._compute(HESS, (pred, target, *inputs), weight, reduction, out)
 
 
 def show_sum(terms: tuple[tuple[float, Loss], ...]) -> str:
     """Return a sum of losses as one would write it."""
-    return " + ".join(f"{coefficient:g} * {loss!r}" if coefficient != 1.0 else repr(loss) for coefficient, loss in terms)
+    return " + ".join(
+        f"{coefficient:g} * {loss!r}" if coefficient != 1.0 else repr(loss) for coefficient, loss in terms
+    )

@@ -33,7 +33,9 @@ class Rowwise(Loss):
     def _check_kernel(cls) -> None:
         known = kernels.rowwise_losses()
         if cls.kernel not in known:
-            raise ImportError(f"{cls.__name__}: there is no rowwise kernel {cls.kernel!r}; the list in registry.hpp lacks it")
+            raise ImportError(
+                f"{cls.__name__}: there is no rowwise kernel {cls.kernel!r}; the list in registry.hpp lacks it"
+            )
 
     @cached_property
     def _component(self) -> kernels.RowComponent:
@@ -55,7 +57,9 @@ class Rowwise(Loss):
     def _sum(self, terms: tuple[tuple[float, Loss], ...]) -> Loss:
         return RowwiseSum(terms)
 
-    def _compute(self, want: int, inputs: tuple[ArrayLike, ...], weight: ArrayLike, reduction: object, out: object) -> tuple[Any, ...]:
+    def _compute(
+        self, want: int, inputs: tuple[ArrayLike, ...], weight: ArrayLike, reduction: object, out: object
+    ) -> tuple[Any, ...]:
         call = Call(want, reduction, out)
         scores, target = as_array(inputs[0], "pred"), as_array(inputs[1], "target")
         if len(inputs) > 2:
@@ -69,7 +73,9 @@ class Rowwise(Loss):
         for _, loss in self._terms:
             class_weight = getattr(loss, "class_weight", None)
             if class_weight is not None and len(class_weight) != classes:
-                raise ValueError(f"class_weight: got {len(class_weight)} weights, wanted one for each of the {classes} classes")
+                raise ValueError(
+                    f"class_weight: got {len(class_weight)} weights, wanted one for each of the {classes} classes"
+                )
         weights, total = call.weights(weight, rows, "pred's rows")
         named = {"pred": scores, "target": target} | ({} if weights is None else {"weight": weights})
         components = [loss._component for _, loss in self._terms]  # type: ignore[attr-defined]
@@ -105,7 +111,8 @@ def _are_labels(target: Array, shape: tuple[int, ...]) -> bool:
         check_broadcast(target, "target", shape)
         return False
     if not is_integer(target):
-        raise TypeError(f"target: got shape {target.shape} of {target.dtype}, wanted class indices of an integer dtype, or probabilities of shape {shape}")
+        wanted = f"class indices of an integer dtype, or probabilities of shape {shape}"
+        raise TypeError(f"target: got shape {target.shape} of {target.dtype}, wanted {wanted}")
     if target.shape != shape[:-1]:
         raise ValueError(f"target: got shape {target.shape}, wanted {shape[:-1]}: one class index for each row of pred")
     return True

@@ -16,8 +16,9 @@ class BCEWithLogits(Elementwise):
 
     .. math:: \ell = -w t \log \sigma(z) - (1 - t) \log(1 - \sigma(z)), \qquad \sigma(z) = 1 / (1 + e^{-z})
 
-    torch's ``binary_cross_entropy_with_logits``, also at infinite logits, where the limit is taken. `pred` (z) may have any shape, and
-    `target` (t) broadcasts to it; float32, float64, float16, bfloat16 (integers and bool count as float64).
+    torch's ``binary_cross_entropy_with_logits``, also at infinite logits, where the limit is taken. `pred` (z) may have
+    any shape, and `target` (t) broadcasts to it; float32, float64, float16, bfloat16 (integers and bool count as
+    float64).
 
     Parameters
     ----------
@@ -65,8 +66,8 @@ class Hinge(Elementwise):
 
     .. math:: \ell = \max(0, m - \text{target} \cdot \text{pred})
 
-    Its gradient at the kink is 0, and so is its Hessian. `target` is -1 or +1 and broadcasts to `pred`, of any shape; float32, float64,
-    float16, bfloat16 (integers and bool count as float64).
+    Its gradient at the kink is 0, and so is its Hessian. `target` is -1 or +1 and broadcasts to `pred`, of any shape;
+    float32, float64, float16, bfloat16 (integers and bool count as float64).
 
     Parameters
     ----------
@@ -86,7 +87,7 @@ class Hinge(Elementwise):
     --------
     >>> import pyloss as pl
     >>> pl.Hinge().value_and_grad([0.5, 2.0, -1.0], [1, 1, 1], reduction="sum")
-    (2.5, array([-1., -0., -1.]))
+    (2.5, array([-1.,  0., -1.]))
     """
 
     margin: float = parameter(1.0, POSITIVE.number)

@@ -14,12 +14,13 @@ from ._loss import Info
 class PoissonNLL(Elementwise):
     r"""Negative log-likelihood of a count under a Poisson distribution.
 
-    .. math:: \ell = e^{\text{pred}} - \text{target} \cdot \text{pred} \quad\text{or}\quad \text{pred} - \text{target} \log(\text{pred} + \epsilon)
+    .. math:: \ell = e^{\text{pred}} - \text{target} \cdot \text{pred}
+        \quad\text{or}\quad \text{pred} - \text{target} \log(\text{pred} + \epsilon)
 
-    The second form is that of ``log_input=False``. The constant log(target!) is left out, or with `full` approximated by Stirling's
-    formula for targets above 1, as torch's ``poisson_nll_loss`` does. Where the target is 0, the logarithm does not count even if
-    infinite. `pred` may have any shape, and `target` broadcasts to it; float32, float64, float16, bfloat16 (integers and bool count as
-    float64).
+    The second form is that of ``log_input=False``. The constant log(target!) is left out, or with `full` approximated
+    by Stirling's formula for targets above 1, as torch's ``poisson_nll_loss`` does. Where the target is 0, the
+    logarithm does not count even if infinite. `pred` may have any shape, and `target` broadcasts to it; float32,
+    float64, float16, bfloat16 (integers and bool count as float64).
 
     Parameters
     ----------

@@ -18,10 +18,11 @@ class CrossEntropy(Rowwise):
     .. math:: \ell = -\sum_c a_c \log p_c + z \,(\log \textstyle\sum_c e^{x_c})^2, \qquad p = \operatorname{softmax}(x),
         \quad a_c = w_c\,((1 - s)\, t_c + s/C)
 
-    `pred` (x) has shape (..., C). `target` (t) has shape (...) and holds class indices of any integer dtype, or has the shape of `pred` and
-    holds probabilities. float32, float64, float16, bfloat16 (integers and bool count as float64). With ``reduction="mean"`` the sum is
-    divided, as torch does, for class indices by the summed class weights of the rows that count, for probabilities by the number of
-    rows; with `weight` each row counts by its weight. If no row counts, the mean is 0 with zero gradients (torch: NaN).
+    `pred` (x) has shape (..., C). `target` (t) has shape (...) and holds class indices of any integer dtype, or has the
+    shape of `pred` and holds probabilities. float32, float64, float16, bfloat16 (integers and bool count as float64).
+    With ``reduction="mean"`` the sum is divided, as torch does, for class indices by the summed class weights of the
+    rows that count, for probabilities by the number of rows; with `weight` each row counts by its weight. If no row
+    counts, the mean is 0 with zero gradients (torch: NaN).
 
     Parameters
     ----------
@@ -41,7 +42,8 @@ class CrossEntropy(Rowwise):
     Raises
     ------
     TypeError, ValueError
-        For parameters outside their range, a label that is no class (the first one is named), or arguments of the wrong type or shape.
+        For parameters outside their range, a label that is no class (the first one is named), or arguments of the wrong
+        type or shape.
 
     References
     ----------

@@ -16,8 +16,8 @@ class MSE(Elementwise):
 
     .. math:: \ell = r^2, \qquad r = \text{pred} - \text{target}
 
-    Not halved: torch's ``mse_loss``, twice optax's ``l2_loss`` and scikit-learn's half squared error. `pred` may have any shape, and
-    `target` broadcasts to it; float32, float64, float16, bfloat16 (integers and bool count as float64).
+    Not halved: torch's ``mse_loss``, twice optax's ``l2_loss`` and scikit-learn's half squared error. `pred` may have
+    any shape, and `target` broadcasts to it; float32, float64, float16, bfloat16 (integers and bool count as float64).
 
     Raises
     ------
@@ -40,7 +40,12 @@ class MSE(Elementwise):
 
     kernel: ClassVar[str] = "mse"
     info: ClassVar[Info] = Info(
-        task="regression", convex=True, differentiable=True, outliers="high", probabilistic=True, source="torch mse_loss"
+        task="regression",
+        convex=True,
+        differentiable=True,
+        outliers="high",
+        probabilistic=True,
+        source="torch mse_loss",
     )
 
 
@@ -50,8 +55,8 @@ class MAE(Elementwise):
 
     .. math:: \ell = |r|, \qquad r = \text{pred} - \text{target}
 
-    Its gradient is the sign of r, 0 at 0; its Hessian is 0. `pred` may have any shape, and `target` broadcasts to it; float32,
-    float64, float16, bfloat16 (integers and bool count as float64).
+    Its gradient is the sign of r, 0 at 0; its Hessian is 0. `pred` may have any shape, and `target` broadcasts to it;
+    float32, float64, float16, bfloat16 (integers and bool count as float64).
 
     Raises
     ------
@@ -79,10 +84,11 @@ class MAE(Elementwise):
 class Huber(Elementwise):
     r"""Quadratic near the target, linear far from it.
 
-    .. math:: \ell(r) = r^2/2 \ \text{if}\ |r| \le \delta\ \text{else}\ \delta(|r| - \delta/2), \qquad r = \text{pred} - \text{target}
+    .. math:: \ell(r) = r^2/2 \ \text{if}\ |r| \le \delta\ \text{else}\ \delta(|r| - \delta/2),
+        \qquad r = \text{pred} - \text{target}
 
-    torch's ``huber_loss``; its ``smooth_l1_loss`` is this divided by delta. LightGBM calls delta alpha. `pred` may have any shape,
-    and `target` broadcasts to it; float32, float64, float16, bfloat16 (integers and bool count as float64).
+    torch's ``huber_loss``; its ``smooth_l1_loss`` is this divided by delta. LightGBM calls delta alpha. `pred` may have
+    any shape, and `target` broadcasts to it; float32, float64, float16, bfloat16 (integers and bool count as float64).
 
     Parameters
     ----------
@@ -107,7 +113,9 @@ class Huber(Elementwise):
 
     delta: float = parameter(1.0, POSITIVE.number)
     kernel: ClassVar[str] = "huber"
-    info: ClassVar[Info] = Info(task="regression", convex=True, differentiable=True, outliers="low", source="Huber 1964")
+    info: ClassVar[Info] = Info(
+        task="regression", convex=True, differentiable=True, outliers="low", source="Huber 1964"
+    )
 
 
 @dataclass(frozen=True)
@@ -116,9 +124,9 @@ class Quantile(Elementwise):
 
     .. math:: \ell(r) = (1 - q) \max(r, 0) + q \max(-r, 0), \qquad r = \text{pred} - \text{target}
 
-    Its gradient at r = 0 is 0, and its Hessian is 0. For several quantiles at once q is a sequence: `pred` then has a last axis of
-    that length, to which a `target` of shape (..., 1) broadcasts. float32, float64, float16, bfloat16 (integers and bool count as
-    float64).
+    Its gradient at r = 0 is 0, and its Hessian is 0. For several quantiles at once q is a sequence: `pred` then has a
+    last axis of that length, to which a `target` of shape (..., 1) broadcasts. float32, float64, float16, bfloat16
+    (integers and bool count as float64).
 
     Parameters
     ----------
@@ -139,8 +147,8 @@ class Quantile(Elementwise):
     >>> import pyloss as pl
     >>> pl.Quantile(q=0.9)([0.0, 5.0], [1.0, 1.0], reduction="none")
     array([0.9, 0.4])
-    >>> pl.Quantile(q=(0.1, 0.9)).value_and_grad([[0.0, 5.0]], [[1.0]], reduction="sum")
-    (0.5, array([[-0.1,  0.1]]))
+    >>> pl.Quantile(q=(0.25, 0.75)).value_and_grad([[0.0, 5.0]], [[1.0]], reduction="sum")
+    (1.25, array([[-0.25,  0.25]]))
     """
 
     q: float | tuple[float, ...] = parameter(0.5, OPEN_UNIT.numbers, as_input=0.5)
@@ -156,8 +164,9 @@ class LogCosh(Elementwise):
 
     .. math:: \ell = \log\cosh r, \qquad r = \text{pred} - \text{target}
 
-    About r²/2 near 0 and abs r - log 2 far from it; no finite r overflows, and small ones keep their digits. `pred` may have any shape,
-    and `target` broadcasts to it; float32, float64, float16, bfloat16 (integers and bool count as float64).
+    About r²/2 near 0 and abs r - log 2 far from it; no finite r overflows, and small ones keep their digits. `pred` may
+    have any shape, and `target` broadcasts to it; float32, float64, float16, bfloat16 (integers and bool count as
+    float64).
 
     Raises
     ------
@@ -176,4 +185,6 @@ class LogCosh(Elementwise):
     """
 
     kernel: ClassVar[str] = "log_cosh"
-    info: ClassVar[Info] = Info(task="regression", convex=True, differentiable=True, outliers="low", source="Keras LogCosh")
+    info: ClassVar[Info] = Info(
+        task="regression", convex=True, differentiable=True, outliers="low", source="Keras LogCosh"
+    )

@@ -13,9 +13,9 @@ Terms: TypeAlias = tuple[Array, Array, Array]
 
 
 def times(a: ArrayLike, b: ArrayLike) -> Array:
-    """Return the product, 0 where `a` is 0 even if `b` is infinite: the limit of 0 log 0. NaN stays NaN."""
+    """Return the product, 0 where `a` is 0 whatever `b`: the limit of 0 log 0."""
     with np.errstate(invalid="ignore"):
-        return np.where((np.asarray(a) == 0) & ~np.isnan(b), 0.0, np.multiply(a, b))
+        return np.where(np.asarray(a) == 0, 0.0, np.multiply(a, b))
 
 
 def residual(pred: ArrayLike, target: ArrayLike) -> Array:

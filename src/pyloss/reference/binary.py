@@ -9,9 +9,9 @@ from ._terms import Array, Terms, times
 
 
 def sigmoid(z: Array) -> Array:
-    """1 / (1 + exp(-z))."""
-    with np.errstate(over="ignore"):
-        return 1 / (1 + np.exp(-z))
+    """1 / (1 + exp(-z)), or exp(z) / (1 + exp(z)), whichever does not overflow."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.where(z < 0, np.exp(z) / (1 + np.exp(z)), 1 / (1 + np.exp(-z)))
 
 
 def bce_with_logits(

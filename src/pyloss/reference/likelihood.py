@@ -24,7 +24,9 @@ def poisson_nll(
         else:
             rate = pred + eps
             value = pred - times(target, np.log(rate))
-            grad, hess = 1 - times(target, 1 / rate), times(target, 1 / rate**2)
+            nothing = (target == 0) & (rate == 0)
+            grad, hess = (np.where(nothing, 0.0, target / rate**power) for power in (1, 2))
+            grad = 1 - grad
         value = np.where(np.isposinf(pred) & np.isfinite(target), np.inf, value)
         if full:
             stirling = target * np.log(target) - target + 0.5 * np.log(2 * np.pi * target)

@@ -63,7 +63,8 @@ def cross_entropy(
         w = 1.0 if class_weight is None else np.asarray(class_weight, np.float64)
         a = np.broadcast_to(w * ((1 - label_smoothing) * t + label_smoothing / classes), y.shape)
 
-        value = -np.sum(times(a, log_p), axis=-1) + times(z_loss, lse[..., 0] ** 2)
+        value = np.where(np.isnan(log_p).any(axis=-1), np.nan, -np.sum(times(a, log_p), axis=-1))
+        value = value + times(z_loss, lse[..., 0] ** 2)
         pull = np.sum(a, axis=-1, keepdims=True) + times(2 * z_loss, lse)
         grad = times(p, pull) - a
         hess = times(p * (1 - p), pull) + 2 * z_loss * p**2

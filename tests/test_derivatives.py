@@ -1,0 +1,86 @@
+"""The reference's derivatives are those of its values: it runs on numbers of 80 digits, and differences are taken."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pyloss.reference
+from cases import CASES, Case, Expected
+
+mpmath = pytest.importorskip("mpmath")
+mp = mpmath.mp.clone()
+mp.dps = 80
+STEP = mp.mpf(10) ** -20  # differences are wrong by STEP² and lose 40 of the digits
+
+
+class HighPrecision:
+    """NumPy as the reference sees it, on arrays of mpmath numbers."""
+
+    float64 = object
+    pi = mp.pi
+    functions = {  # noqa: RUF012
+        **{name: getattr(mp, name) for name in ("exp", "expm1", "log", "log1p", "sqrt")},
+        **{name: getattr(mp, name) for name in ("sinh", "cosh", "tanh", "isnan", "isfinite")},
+        "logaddexp": lambda a, b: mp.log(mp.exp(a) + mp.exp(b)),
+        "isposinf": lambda x: x == mp.inf,
+        "isneginf": lambda x: x == -mp.inf,
+    }
+
+    def __getattr__(self, name: str) -> Any:
+        if function := self.functions.get(name):
+            return lambda *arrays: np.asarray(
+                np.frompyfunc(function, len(arrays), 1)(*map(number, arrays)), bool if name.startswith("is") else object
+            )
+        return getattr(np, name)
+
+
+number = np.frompyfunc(mp.mpf, 1, 1)
+
+
+@pytest.fixture
+def exact(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name, module in list(sys.modules.items()):
+        if name.startswith("pyloss.reference.") and hasattr(module, "np"):
+            monkeypatch.setattr(module, "np", HighPrecision())
+
+
+def run(case: Case, pred: Any, target: Any) -> Any:
+    parameters = {
+        name: number(value) if isinstance(value, (float, tuple)) else value for name, value in case.parameters
+    }
+    return [number(term) for term in getattr(pyloss.reference, case.name)(pred, target, **parameters)]
+
+
+@pytest.mark.parametrize(
+    ("case", "probabilities"),
+    [(case, False) for case in CASES] + [(case, True) for case in CASES if case.rowwise],
+    ids=str,
+)
+def test_reference_derivatives_are_exact(case, probabilities, request):
+    pred, target = case.draw(6 if case.rowwise else 40, probabilities=probabilities)
+    expected = Expected(case, pred, target)
+    in_float64, sizes, floors = expected.terms, expected.sizes, expected.floors
+
+    request.getfixturevalue("exact")
+    precise, labels = number(pred), target if target.dtype.kind == "i" else number(target)
+    terms = run(case, precise, labels)
+    for column in range(pred.shape[-1]) if case.rowwise else [...]:
+        moved = [precise.copy(), precise.copy()]
+        place = (slice(None), column) if case.rowwise else ...
+        moved[0][place] -= STEP
+        moved[1][place] += STEP
+        below, above = (run(case, each, labels)[0] for each in moved)
+        slope, bend = (above - below) / (2 * STEP), (above - 2 * terms[0] + below) / STEP**2
+        for name, derivative, difference in (("grad", terms[1], slope), ("hess", terms[2], bend)):
+            error = abs(derivative[place] - difference)
+            assert np.all(error <= 1e-32 * (1 + abs(difference))), f"{name}: wrong by {mp.nstr(error.max(), 3)}"
+
+    # And float64 computes these formulas well.
+    for name, got, want, size, floor in zip(("value", "grad", "hess"), in_float64, terms, sizes, floors, strict=True):
+        error = abs(number(got) - want).astype(float)
+        assert np.all(error <= 16 * 2.0**-52 * size + 2.0**-50 * floor), f"{name}: wrong by {error.max():.3g}"

@@ -1,0 +1,74 @@
+"""Levels: the same bits wherever there is FMA, and the choice among them."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import numpy as np
+import pytest
+
+from cases import every_case, same_bits
+from conftest import use_level
+from pyloss import _native
+
+FMA_LEVELS = [level for level in _native.usable_levels() if level != "x86-64-v2"]
+
+
+def results(level, case, dtype):
+    with pytest.MonkeyPatch.context() as patch:
+        use_level(import_module(_native._module(level)), patch)
+        loss = case.loss()
+        inputs = [case.draw(size, dtype) for size in (1, 13, 70, 4099)] + ([] if case.rowwise else [case.hard(dtype)])
+        inputs += [case.draw(301, dtype, probabilities=True)] if case.rowwise else []
+        for pred, target in inputs:
+            weight = np.arange(len(pred)).astype(dtype) % 3
+            for reduction, w in (("none", None), ("mean", weight)):
+                yield from loss.value_grad_hess(pred, target, weight=w, reduction=reduction)
+
+
+@pytest.mark.skipif(len(FMA_LEVELS) < 2, reason="needs two levels with FMA")
+@every_case
+def test_levels_with_fma_give_the_same_bits(case, dtype):
+    first, *others = FMA_LEVELS
+    with np.errstate(all="ignore"):
+        for level in others:
+            pairs = zip(results(first, case, dtype), results(level, case, dtype), strict=True)
+            assert all(same_bits(a, b) for a, b in pairs), f"{level} differs from {first}"
+
+
+SHOW = "import pyloss; print(pyloss.show_config()['level'])"
+
+
+def test_best_level_is_the_default(python):
+    assert python(SHOW) == _native.usable_levels()[-1]
+
+
+@pytest.mark.parametrize("level", _native.usable_levels())
+def test_level_can_be_chosen(python, level):
+    assert python(SHOW, PYLOSS_LEVEL=level) == level
+
+
+def test_unknown_level_is_an_error(python):
+    error = python(SHOW, PYLOSS_LEVEL="x86-64-v9", fails=True)
+    assert "ImportError: PYLOSS_LEVEL=x86-64-v9 is not a level; wanted one of x86-64-v2, x86-64-v3" in error
+
+
+def test_level_that_is_not_built_is_an_error(python):
+    missing = next(level for level in _native.LEVELS if level not in _native.built_levels())
+    error = python(SHOW, PYLOSS_LEVEL=missing, fails=True)
+    assert f"ImportError: PYLOSS_LEVEL={missing} is not built; this installation has " in error
+
+
+def test_level_that_the_cpu_lacks_is_an_error(monkeypatch):
+    first, *_, last = _native.built_levels()
+    monkeypatch.setattr(_native._cpu, "supported_levels", lambda: [first])
+    monkeypatch.setenv("PYLOSS_LEVEL", last)
+    if first == last:
+        pytest.skip("needs two levels")
+    with pytest.raises(ImportError, match=f"PYLOSS_LEVEL={last} is not supported by this CPU, which runs {first}"):
+        _native._choose()
+    monkeypatch.delenv("PYLOSS_LEVEL")
+    assert _native._choose() == first
+    monkeypatch.setattr(_native._cpu, "supported_levels", list)
+    with pytest.raises(ImportError, match="none of which this CPU supports"):
+        _native._choose()
