@@ -181,7 +181,7 @@ class Expected:
             most = [np.zeros_like(size) for size in sizes]
             for pred, target in ways:
                 for each, term, moved in zip(most, self.terms, self.case.reference(pred, target), strict=True):
-                    with np.errstate(invalid="ignore"):
+                    with np.errstate(invalid="ignore", over="ignore"):
                         np.fmax(each, np.nan_to_num(abs(moved - term) / _STEP, nan=0.0, posinf=0.0), out=each)
             sizes = [size + each for size, each in zip(sizes, most, strict=True)]
         if self.case.rowwise:

@@ -52,8 +52,8 @@ def test_arrays_of_no_supported_type(case, bad, argument):
     if (bad, argument) == ("None", "weight") or (bad == "long double" and np.longdouble == np.float64):
         return  # no error
     pred, target = case.draw(N)
-    arguments = {"pred": pred, "target": target.astype(float), "weight": np.ones(N)}
-    arguments[argument] = make(arguments[argument] if argument != "pred" else pred)
+    arguments = {"pred": pred, "target": target, "weight": np.ones(N)}
+    arguments[argument] = make(arguments[argument].astype(float))
     out = np.full(pred.shape, 7.0)
     with pytest.raises(error, match=rf"(?s)^{argument}: got .*({what})"):
         case.loss().value_and_grad(arguments["pred"], arguments["target"], weight=arguments["weight"], out=out)
@@ -74,7 +74,7 @@ def test_arrays_of_no_supported_type(case, bad, argument):
 )
 def test_target_that_does_not_broadcast(loss, arrays, target, text):
     for call in (loss, loss.value_and_grad, loss.value_grad_hess):
-        with pytest.raises(ValueError, match=f"^{text}"):
+        with pytest.raises(ValueError, match=rf"^{text}"):
             call(arrays[0], target)
 
 
@@ -86,9 +86,9 @@ def test_pred_is_never_broadcast(loss):
 
 
 def test_inputs_that_the_loss_does_not_have(loss, arrays):
-    for each in (loss, pl.CrossEntropy()):
-        with pytest.raises(TypeError, match=r"got 3 .*wanted|takes"):
-            each(np.zeros((N, 2)), np.zeros((N, 2)), np.zeros(N))
+    for each in (loss, loss + loss, pl.CrossEntropy()):
+        with pytest.raises(TypeError, match=r"^inputs: got 3 arrays, wanted pred and target$"):
+            each(np.zeros((N, 2)), np.zeros((N, 2)), np.zeros((N, 2)))
         with pytest.raises(TypeError, match="target"):
             each(arrays[0])
 
@@ -193,14 +193,14 @@ def test_bad_out(case, bad, verb):
 def test_out_of_the_wrong_number(loss, arrays):
     out = np.full(N, 7.0)
     for wrong in (out, (out,), (out, out, out), [out, out.copy()]):
-        with pytest.raises(TypeError, match="^out: got (ndarray|tuple|list), wanted a tuple of two arrays"):
+        with pytest.raises(TypeError, match=r"^out: got (ndarray|tuple|list), wanted a tuple of two arrays"):
             loss.value_grad_hess(*arrays, out=wrong)
-    with pytest.raises(TypeError, match="^out: got tuple, wanted a NumPy array"):
+    with pytest.raises(TypeError, match=r"^out: got tuple, wanted a NumPy array"):
         loss.value_and_grad(*arrays, out=(out, out))
-    with pytest.raises(ValueError, match="^out: got two arrays that overlap"):
+    with pytest.raises(ValueError, match=r"^out: got two arrays that overlap"):
         loss.value_grad_hess(*arrays, out=(out, out))
     for reduction in ("mean", "sum"):
-        with pytest.raises(ValueError, match=f"^out: got an array with reduction='{reduction}'"):
+        with pytest.raises(ValueError, match=rf"^out: got an array with reduction='{reduction}'"):
             loss(*arrays, out=out, reduction=reduction)
     assert (out == 7).all()
 
@@ -220,7 +220,7 @@ def test_out_that_overlaps_an_input(case, name):
     arguments[name], out = shifted, memory[: pred.size].reshape(pred.shape)
     before = memory.copy()
     with pytest.raises(
-        ValueError, match=f"^out: got an array that overlaps {name}, wanted {name} itself or separate memory"
+        ValueError, match=rf"^out: got an array that overlaps {name}, wanted {name} itself or separate memory"
     ):
         case.loss().value_and_grad(arguments["pred"], arguments["target"], weight=arguments["weight"], out=out)
     np.testing.assert_array_equal(memory, before)
@@ -228,7 +228,7 @@ def test_out_that_overlaps_an_input(case, name):
 
 def test_out_that_is_an_input_of_another_type():
     memory = np.zeros(N)
-    with pytest.raises(ValueError, match="^out: got an array that overlaps target"):
+    with pytest.raises(ValueError, match=r"^out: got an array that overlaps target"):
         pl.MSE().value_and_grad(np.zeros(N), memory.view(np.float32)[:N], out=memory)
 
 
@@ -254,7 +254,7 @@ def test_labels_out_of_range_are_named(dtype, ignored):
 def test_huge_unsigned_label_is_no_negative_one():
     label = np.array([2**64 - 1], np.uint64)
     for ignored in (None, -1):
-        with pytest.raises(ValueError, match="^target: got label 18446744073709551615 at index"):
+        with pytest.raises(ValueError, match=r"^target: got label 18446744073709551615 at index"):
             pl.CrossEntropy(ignore_index=ignored)(np.zeros((1, 3)), label)
 
 
@@ -274,16 +274,16 @@ def test_labels_that_are_no_integers(dtype):
 @pytest.mark.parametrize("shape", [(5,), (1,), (4, 2), (1, 4, 3), (4, 4), ()])
 def test_row_targets_of_other_shapes(shape):
     for dtype, error in ((int, ValueError), (float, (ValueError, TypeError))):
-        with pytest.raises(error, match="^target: got shape"):
+        with pytest.raises(error, match=r"^target: got shape"):
             pl.CrossEntropy()(np.zeros((4, 3)), np.zeros(shape, dtype))
 
 
 def test_scores_that_are_no_rows():
-    with pytest.raises(ValueError, match="^pred: got a single number"):
+    with pytest.raises(ValueError, match=r"^pred: got a single number"):
         pl.CrossEntropy()(1.0, 0)
     with pytest.raises(ValueError, match=r"^pred: got shape \(3, 0\), wanted at least one class"):
         pl.CrossEntropy()(np.zeros((3, 0)), np.zeros(3, int))
-    with pytest.raises(ValueError, match="^class_weight: got 2 weights, wanted one for each of the 3 classes"):
+    with pytest.raises(ValueError, match=r"^class_weight: got 2 weights, wanted one for each of the 3 classes"):
         pl.CrossEntropy(class_weight=[1, 2])(np.zeros((4, 3)), np.zeros(4, int))
 
 
@@ -349,9 +349,9 @@ def test_sums_of_unlike_losses():
     with pytest.raises(TypeError, match=r"unsupported operand"):
         pl.MSE() * pl.MAE()
     for factor in ("2", None, 1j, True):
-        with pytest.raises(TypeError, match="^factor: got"):
+        with pytest.raises(TypeError, match=r"^factor: got"):
             factor * pl.MSE()
-    with pytest.raises(ValueError, match="^factor: got nan"):
+    with pytest.raises(ValueError, match=r"^factor: got nan"):
         np.nan * pl.MSE()
 
 
@@ -364,7 +364,7 @@ def test_weight_reduction_and_out_are_by_keyword_only():
 @every_loss
 def test_no_bare_error_of_the_bindings(case: Case):
     """What pybind11 says of wrong arguments must not reach a user."""
-    for pred, target in ((None, None), ("a", "b"), (object(), 1), ([[]], [[]]), (np.zeros((0, 0)), 1j)):
-        with pytest.raises((TypeError, ValueError), match="^(pred|target): got") as caught:
+    for pred, target in ((None, None), ("a", "b"), (object(), 1), (np.zeros((0, 0)), 1j)):
+        with pytest.raises((TypeError, ValueError), match=r"^(pred|target): got") as caught:
             case.loss().value_and_grad(pred, target)
         assert "incompatible function arguments" not in str(caught.value)

@@ -50,9 +50,7 @@ def exact(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def run(case: Case, pred: Any, target: Any) -> Any:
-    parameters = {
-        name: number(value) if isinstance(value, (float, tuple)) else value for name, value in case.parameters
-    }
+    parameters = {k: number(value) if isinstance(value, (float, tuple)) else value for k, value in case.parameters}
     return [number(term) for term in getattr(pyloss.reference, case.name)(pred, target, **parameters)]
 
 

@@ -24,12 +24,12 @@ class ElementwisePlan:
     ) -> None: ...
     def run(
         self,
-        inputs: collections.abc.Sequence[tuple[numpy.ndarray, int]],
-        own_inputs: collections.abc.Sequence[collections.abc.Sequence[tuple[numpy.ndarray, int]]],
-        weight: tuple[numpy.ndarray, int] | None,
-        value: tuple[numpy.ndarray, int] | None,
-        grad: tuple[numpy.ndarray, int] | None,
-        hess: tuple[numpy.ndarray, int] | None,
+        inputs: collections.abc.Sequence[Operand],
+        own_inputs: collections.abc.Sequence[collections.abc.Sequence[Operand]],
+        weight: Operand | None,
+        value: Operand | None,
+        grad: Operand | None,
+        hess: Operand | None,
         scale: collections.abc.Sequence[float],
         want: int,
         float64: bool,
@@ -53,19 +53,18 @@ class RowComponent:
     ) -> None: ...
 
 def check_labels(
-    labels: tuple[numpy.ndarray, int],
+    labels: Operand,
     shape: collections.abc.Sequence[int],
     classes: int,
     component: RowComponent,
-    arg4: tuple[numpy.ndarray, int] | None,
+    weight: Operand | None,
+    /,
 ) -> tuple[int | None, float]:
     """
     First index of a label that is no class, if any, and the sum of weight times class weight over the rows that count.
     """
 
-def check_weights(
-    weight: tuple[numpy.ndarray, int], shape: collections.abc.Sequence[int], threads: int, /
-) -> tuple[int | None, float]:
+def check_weights(weight: Operand, shape: collections.abc.Sequence[int], threads: int, /) -> tuple[int | None, float]:
     """
     First index of a negative or non-finite weight, if any, and the sum of the weights broadcast to `shape`.
     """
@@ -90,13 +89,13 @@ def max_threads() -> int:
 
 def rowwise(
     components: collections.abc.Sequence[RowComponent],
-    scores: tuple[numpy.ndarray, int],
-    target: tuple[numpy.ndarray, int],
+    scores: Operand,
+    target: Operand,
     labels: bool,
-    weight: tuple[numpy.ndarray, int] | None,
-    value: tuple[numpy.ndarray, int] | None,
-    grad: tuple[numpy.ndarray, int] | None,
-    hess: tuple[numpy.ndarray, int] | None,
+    weight: Operand | None,
+    value: Operand | None,
+    grad: Operand | None,
+    hess: Operand | None,
     scale: collections.abc.Sequence[float],
     want: int,
     float64: bool,

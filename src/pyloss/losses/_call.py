@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ _LINE = 64
 
 def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     """Return an array to be filled, aligned to cache lines if large."""
-    count = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    count = math.prod(shape) * dtype.itemsize
     if count < _LARGE:
         return np.empty(shape, dtype)
     raw = np.empty(count + _LINE, np.uint8)
@@ -76,7 +77,7 @@ class Call:
 
     def weights(self, weight: ArrayLike, shape: tuple[int, ...], of: str) -> tuple[Array | None, float]:
         """Return the weights, checked, and the sum of them over `shape`."""
-        count = int(np.prod(shape, dtype=np.int64))
+        count = math.prod(shape)
         if weight is None:
             return None, float(count)
         array = as_array(weight, "weight")

@@ -74,6 +74,12 @@ class Elementwise(Loss):
         return kernels.ElementwisePlan(terms)
 
     @cached_property
+    def _input_count(self) -> int:
+        """How many arrays the caller gives."""
+        known = kernels.elementwise_losses()
+        return max(known[loss.kernel][1] - len(loss._own_inputs) for _, loss in self._terms)  # type: ignore[attr-defined]
+
+    @cached_property
     def _small(self) -> Any:
         return self._plan.small
 
@@ -84,6 +90,9 @@ class Elementwise(Loss):
         self, want: int, inputs: tuple[ArrayLike, ...], weight: ArrayLike, reduction: object, out: object
     ) -> tuple[Any, ...]:
         call = Call(want, reduction, out)
+        if len(inputs) != self._input_count:
+            wanted = " and ".join(("pred", *_names(self._input_count - 1)))
+            raise TypeError(f"inputs: got {len(inputs)} arrays, wanted {wanted}")
         pred, *others = _arrays(inputs)
         named = {"pred": pred} | {name: array for name, array in zip(_names(len(others)), others, strict=True)}
         for name, array in named.items():
