@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 import pytest
+
 from cases import ELEMENTWISE, MEBI, Case, combination, elementwise, small_call
 
 CONTENDERS = ("pyloss", "pyloss, new array", "NumPy", "scikit-learn", "torch", "JAX")

@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 import pytest
+
 from cases import ROWWISE, Case, cross_entropy
 
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from roofline import aligned
 
 import pyloss as pl
 from pyloss import reference
+from roofline import aligned
 
 Result = tuple[float, Any]
 THREADS = 2
@@ -209,7 +209,9 @@ def _check_unreduced(case: Case, scale: float, name: str) -> None:
     if name != "scikit-learn":
         return Case.check(case, name)
     value, grad = case.contenders[name]()
-    return Case.check(Case(case.name, case.size, {name: lambda: (value, grad * scale)}, case.truth, factors=case.factors), name)
+    return Case.check(
+        Case(case.name, case.size, {name: lambda: (value, grad * scale)}, case.truth, factors=case.factors), name
+    )
 
 
 def combination(size: int) -> Case:
@@ -222,7 +224,13 @@ def combination(size: int) -> Case:
     both, alone = 0.7 * pl.MSE() + 0.3 * pl.MAE(), pl.MSE()
     exact = [getattr(reference, name)(pred.astype(np.float64), target.astype(np.float64)) for name in ("mse", "mae")]
     truth = _mean([0.7 * a + 0.3 * b for a, b in zip(exact[0][:2], exact[1][:2], strict=True)])
-    case = Case("0.7 mse + 0.3 mae", size, {"pyloss": lambda: both.value_and_grad(pred, target, out=grad)}, truth, bytes=12 * size)
+    case = Case(
+        "0.7 mse + 0.3 mae",
+        size,
+        {"pyloss": lambda: both.value_and_grad(pred, target, out=grad)},
+        truth,
+        bytes=12 * size,
+    )
     case.contenders["pyloss, mse alone"] = lambda: alone.value_and_grad(pred, target, out=grad)
     case.check = lambda name: Case.check(case, name) if name == "pyloss" else None  # type: ignore[method-assign]
     return case

@@ -65,7 +65,9 @@ class Roof:
     def read_read(self) -> float:
         """Return the seconds that reading two arrays takes."""
         a, b, _ = map(_pointer, self._arrays)
-        return float(self._library.read_read(a, b, ctypes.c_size_t(self.size), self.threads, ctypes.byref(ctypes.c_float())))
+        return float(
+            self._library.read_read(a, b, ctypes.c_size_t(self.size), self.threads, ctypes.byref(ctypes.c_float()))
+        )
 
     def fma_peak(self) -> float:
         """Return 1e9 floating-point operations a second."""
@@ -76,5 +78,6 @@ if __name__ == "__main__":
     roof = Roof(16 << 20, 2)
     times = sorted(roof.read_read_stream() for _ in range(15))
     reads = sorted(roof.read_read() for _ in range(15))
-    print(f"read, read, stream: {12 * roof.size / times[7] / 1e9:.1f} GB/s; read: {8 * roof.size / reads[7] / 1e9:.1f} GB/s")
+    print(f"read, read, stream: {12 * roof.size / times[7] / 1e9:.1f} GB/s")
+    print(f"read: {8 * roof.size / reads[7] / 1e9:.1f} GB/s")
     print(f"multiply-add: {roof.fma_peak():.0f} GFLOP/s")

@@ -1,6 +1,6 @@
 """Measure everything beside the peers, in one process; write results/, README's table and the picture.
 
-    python bench/run.py [--quick] [--rounds 21]
+python bench/run.py [--quick] [--rounds 21]
 """
 
 from __future__ import annotations
@@ -17,11 +17,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import pyloss as pl
 from cases import THREADS, Case, accuracy, all_cases
 from plot import draw
 from roofline import Roof
-
-import pyloss as pl
 
 HERE = Path(__file__).parent
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
@@ -74,7 +73,7 @@ def table(report: dict[str, Any]) -> str:
     """Return the report as Markdown."""
     columns = ("NumPy", "scikit-learn", "torch", "JAX")
     lines = [
-        f"| value + gradient, float32 | pyloss | {' | '.join(columns)} | faster than the best | of the bandwidth roof |",
+        f"| value + gradient, float32 | pyloss | {' | '.join(columns)} | faster than the best | of the roof |",
         "|---|---|" + "---|" * (len(columns) + 2),
     ]
 
@@ -89,16 +88,21 @@ def table(report: dict[str, Any]) -> str:
         if not best and "pyloss, mse alone" in ms:
             ratio = f"{ms['pyloss'] / ms['pyloss, mse alone']:.2f} times mse alone"
         label = name if "x" in name or "n =" in name else f"{name}, n = {result['size'] / (1 << 20):.0f} Mi"
-        lines.append(f"| {label} | {show(ms['pyloss'])} | {' | '.join(show(ms.get(c)) for c in columns)} | {ratio} | {share} |")
+        lines.append(
+            f"| {label} | {show(ms['pyloss'])} | {' | '.join(show(ms.get(c)) for c in columns)} | {ratio} | {share} |"
+        )
     lines += ["", "| relative error of the mean loss, float32 | pyloss | torch |", "|---|---|---|"]
     for work, errors in report["relative errors"].items():
-        lines.append(f"| {work} | {errors['pyloss']:.1e} | {format(errors['torch'], '.1e') if 'torch' in errors else ''} |")
-    machine = report["machine"]
+        lines.append(
+            f"| {work} | {errors['pyloss']:.1e} | {format(errors['torch'], '.1e') if 'torch' in errors else ''} |"
+        )
+    machine, roof = report["machine"], report["roof"]
+    peers = ", ".join(f"{name} {number}" for name, number in machine["peers"].items())
     lines += [
         "",
-        f"{machine['cpu']}, {THREADS} threads, {report['date']}; level {machine['pyloss']['level']}; bandwidth roof (read two, write one)"
-        f" {report['roof']['read, read, stream GB/s']:.0f} GB/s, multiply-add peak {report['roof']['multiply-add GFLOP/s']:.0f} GFLOP/s;"
-        f" {', '.join(f'{name} {number}' for name, number in machine['peers'].items())}.",
+        f"{machine['cpu']}, {THREADS} threads, {report['date']}, level {machine['pyloss']['level']}; {peers}."
+        " The roof is the bandwidth of reading two arrays and writing a third,"
+        f" {roof['read, read, stream GB/s']:.0f} GB/s; multiply-add peak {roof['multiply-add GFLOP/s']:.0f} GFLOP/s.",
     ]
     return "\n".join(lines)
 
@@ -159,7 +163,9 @@ def main() -> None:
         return
     cpu = "-".join(report["machine"]["cpu"].lower().replace("(r)", "").split())
     (HERE / "results").mkdir(exist_ok=True)
-    (HERE / "results" / f"{report['date']}-{cpu}.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    (HERE / "results" / f"{report['date']}-{cpu}.json").write_text(
+        json.dumps(report, indent=1) + "\n", encoding="utf-8"
+    )
     readme = HERE.parent / "README.md"
     before, rest = readme.read_text(encoding="utf-8").split(BEGIN)
     readme.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.split(END)[1]}", encoding="utf-8")

@@ -24,8 +24,6 @@ sed -E \
   -e 's/^math_functions: tuple = .*/math_functions: tuple[str, ...]/' \
   -e 's/^((compiler|level): str|openmp: int) = .*/\1/' \
   -e '/def small/{s/arg0: /pred: /;s/arg1: /target: /;s/arg2: /want: /;s/arg3: (typing\.Any)/reduction: \1, \//}' \
-  -e '/def check_weights/{s/arg0: /weight: /;s/arg1: /shape: /;s/arg2: (int)/threads: \1, \//}' \
-  -e '/def check_labels/{s/arg0: /labels: /;s/arg1: /shape: /;s/arg2: /classes: /;s/arg3: /component: /;s/arg4: (Operand \| None)/weight: \1, \//}' \
   "$made/${level//.//}.pyi" > "$to/_level.pyi"
 sed '/^__all__/d' "$made/pyloss/_native/_cpu.pyi" > "$to/_cpu.pyi"
 "$python" -m ruff check --quiet --fix --select I,UP "$to/_level.pyi" "$to/_cpu.pyi"

@@ -164,6 +164,7 @@ void bind_elementwise(py::module_& m) {
         const Checked checked = without_gil([&](Interrupt& interrupt) { return check_weights(weights, threads, interrupt); });
         return py::make_tuple(checked.first_bad, checked.total);
       },
+      py::arg("weight"), py::arg("shape"), py::arg("threads"),
       "First index of a negative or non-finite weight, if any, and the sum of the weights broadcast to `shape`.");
 
   py::class_<Plan>(m, "ElementwisePlan", py::module_local(), "A sum of elementwise losses, ready to be called.")

@@ -73,11 +73,13 @@ void bind_rowwise(py::module_& m) {
   m.def(
       "check_labels",
       [](const Operand& labels, const std::vector<std::size_t>& shape, std::size_t classes, const RowComponent& component,
-         const MaybeOperand& weight) {
+         const MaybeOperand& weight, int threads) {
         const View label_view = view(labels, shape), weight_view = view(weight, shape);
-        const Checked checked = without_gil([&](Interrupt&) { return check_labels(label_view, classes, component, weight_view); });
+        const Checked checked = without_gil(
+            [&](Interrupt& interrupt) { return check_labels(label_view, classes, component, weight_view, threads, interrupt); });
         return py::make_tuple(checked.first_bad, checked.total);
       },
+      py::arg("labels"), py::arg("shape"), py::arg("classes"), py::arg("component"), py::arg("weight"), py::arg("threads"),
       "First index of a label that is no class, if any, and the sum of weight times class weight over the rows that count.");
 }
 

@@ -15,8 +15,8 @@ namespace pyloss {
 
 namespace {
 
-using simd::Pack;
 using simd::for_each_pack;
+using simd::Pack;
 
 /// Scores that pass through scratch at a time: a row of no more needs each exponential only once.
 template <class T>
@@ -67,7 +67,8 @@ struct RunningRow {
 /// larger than those of so short a sum.
 constexpr std::size_t widen_every = 8;
 
-/// Takes a block of scores into `row`, keeping the exponentials if asked to. `target` are the dense target weights, if any.
+/// Takes a block of scores into `row`, keeping the exponentials if asked to. `target` are the dense target weights, if any. What follows
+/// the block in memory is fetched meanwhile: it is wanted next, and the exponentials leave the memory idle.
 template <bool dense, class T>
 void scan(RunningRow& row, const T* x, Input<T> target, std::size_t size, T* kept) {
   using V = Pack<T>;
@@ -78,6 +79,7 @@ void scan(RunningRow& row, const T* x, Input<T> target, std::size_t size, T* kep
   std::array<V, simd::group<T> / V::lanes> few;
   few.fill(0.0);
   for_each_pack<T>(size, [&](std::size_t i, auto place, auto lanes) PYLOSS_INLINE_LAMBDA {
+    if constexpr (place == 0) __builtin_prefetch(x + size + i);
     const V below = below_max(lanes.load(x + i), max, finite), e = exp_nonpositive(below);
     if (kept) lanes.store(kept + i, e);
     few[place] += lanes.or_zero(e);
@@ -158,9 +160,9 @@ struct Row {
   std::int64_t label = -1;
   double max = 0.0, others = 0.0, mass = 0.0, distance = 0.0;
   double value = 0.0, pull = 0.0, quad = 0.0;
-  double scale = 0.0;                    // of the derivatives: the caller's, times the row's weight; 0 leaves the row out
+  double scale = 0.0;                     // of the derivatives: the caller's, times the row's weight; 0 leaves the row out
   double label_p = 0.0, not_label = 0.0;  // probability of the label, and 1 less that
-  double on = 0.0, base = 0.0;           // target weight that the label has beside the dense part, and its dense part
+  double on = 0.0, base = 0.0;            // target weight that the label has beside the dense part, and its dense part
 
   double total() const { return 1.0 + others; }
 
@@ -176,7 +178,8 @@ struct Row {
 
 /// Derivatives by the scores [begin, end) of a block, whose exponentials the scan may have kept.
 template <bool dense, bool second, class T>
-void derive(const Row& row, const T* x, const T* exponentials, Input<T> target, std::size_t begin, std::size_t end, T* grad, T* hess, bool stream) {
+void derive(const Row& row, const T* x, const T* exponentials, Input<T> target, std::size_t begin, std::size_t end, T* grad, T* hess,
+            bool stream) {
   using V = Pack<T>;
   const auto factors = row.template factors<V>();
   const bool finite = std::isfinite(row.max);
@@ -270,16 +273,19 @@ class TargetWeights {
 template <class T>
 class Worker {
  public:
-  Worker(std::span<const RowComponent> components, const RowwiseCall& call)
+  Worker(std::span<const RowComponent> components, const RowwiseCall& call, Interrupt& interrupt, bool is_caller)
       : components_(components),
         call_(call),
+        interrupt_(interrupt),
+        is_caller_(is_caller),
         classes_(call.classes),
         tiled_(call.classes <= max_tile_classes),
         second_(call.want == Want::hess),
         streams_(call.grad.size() * sizeof(T) >= stream_from),
         rows_(components.size() * tile_rows) {
     const std::size_t block = tiled_ ? classes_ * tile_rows : std::min(classes_, row_block<T>);
-    for (auto* buffer : {&plain_, &scores_, &targets_, &exponentials_, &grad_, &hess_, &more_grad_, &more_hess_}) *buffer = Buffer<T>(block);
+    for (auto* buffer : {&plain_, &scores_, &targets_, &exponentials_, &grad_, &hess_, &more_grad_, &more_hess_})
+      *buffer = Buffer<T>(block);
     for (const RowComponent& component : components) {
       transforms_.emplace_back(component);
       target_weights_.emplace_back(component, classes_);
@@ -337,8 +343,8 @@ class Worker {
     }
     const RowEntry& entry = table_[components_[k].entry];
     for (std::size_t i = 0; i < count; i += Rows::lanes) {
-      const auto terms = entry.terms(components_[k].parameters.data(),
-                                     {Rows::load(field[0] + i), Rows::load(field[1] + i), Rows::load(field[2] + i), Rows::load(field[3] + i)});
+      const auto terms = entry.terms(components_[k].parameters.data(), {Rows::load(field[0] + i), Rows::load(field[1] + i),
+                                                                        Rows::load(field[2] + i), Rows::load(field[3] + i)});
       terms.value.store(field[4] + i);
       terms.pull.store(field[5] + i);
       terms.quad.store(field[6] + i);
@@ -376,8 +382,10 @@ class Worker {
 
   // Tiles: element (class c, row i) lies at c * tile_rows + i.
 
-  void transpose(const View& view, std::size_t first, std::size_t count, T* to) {
-    const T* from = view.template side_by_side<T>(first * classes_, count * classes_);
+  /// Returns what follows the rows in memory, if they lie there as they are.
+  const T* transpose(const View& view, std::size_t first, std::size_t count, T* to) {
+    const T* const there = view.template side_by_side<T>(first * classes_, count * classes_);
+    const T* from = there;
     if (!from) {
       view.read(first * classes_, count * classes_, plain_.data());
       from = plain_.data();
@@ -386,6 +394,7 @@ class Worker {
       for (std::size_t i = 0; i < count; ++i) to[c * tile_rows + i] = from[i * classes_ + c];
       for (std::size_t i = count; i < tile_rows; ++i) to[c * tile_rows + i] = T{0};
     }
+    return there ? there + count * classes_ : nullptr;
   }
 
   const T* transposed_back(const T* tile, std::size_t count) {
@@ -398,7 +407,7 @@ class Worker {
   void tile(std::size_t first, std::size_t count, double* sums) {
     const std::size_t size = classes_ * tile_rows;
     for (std::size_t k = 0; k < components_.size(); ++k) {
-      transpose(call_.scores, first, count, scores_.data());
+      next_tile_ = transpose(call_.scores, first, count, scores_.data());
       if (!transforms_[k].identity()) transforms_[k].apply(scores_.data(), size);
       if (dense(k)) load_tile_targets(k, first, count);
       dense(k) ? scan_tile<true>(k, count) : scan_tile<false>(k, count);
@@ -423,7 +432,8 @@ class Worker {
         std::fill_n(at, tile_rows, static_cast<T>(target_weights_[k].base(c)));
       } else {
         const Pack<T> on = target_weights_[k].on(c), base = target_weights_[k].base(c);
-        for_each_pack<T>(tile_rows, [&](std::size_t i, auto, auto) PYLOSS_INLINE_LAMBDA { fma(on, Pack<T>::load(at + i), base).store(at + i); });
+        for_each_pack<T>(tile_rows,
+                         [&](std::size_t i, auto, auto) PYLOSS_INLINE_LAMBDA { fma(on, Pack<T>::load(at + i), base).store(at + i); });
       }
     }
   }
@@ -440,9 +450,11 @@ class Worker {
       for_each_pack<T>(tile_rows, [&](std::size_t i, auto place, auto) PYLOSS_INLINE_LAMBDA { body(c * tile_rows + i, place); });
     };
     for (std::size_t c = 0; c < classes_; ++c) {
-      for_each_place(c, [&](std::size_t i, auto place) PYLOSS_INLINE_LAMBDA { max[place] = simd::max(max[place], V::load(scores_.data() + i)); });
+      for_each_place(
+          c, [&](std::size_t i, auto place) PYLOSS_INLINE_LAMBDA { max[place] = simd::max(max[place], V::load(scores_.data() + i)); });
     }
     for (std::size_t c = 0; c < classes_; ++c) {
+      if (next_tile_) __builtin_prefetch(next_tile_ + c * tile_rows);
       for_each_place(c, [&](std::size_t i, auto place) PYLOSS_INLINE_LAMBDA {
         const V x = V::load(scores_.data() + i), below = below_max(x, max[place], false), e = exp_nonpositive(below);
         const auto largest = x == max[place];
@@ -483,7 +495,8 @@ class Worker {
       const Row& row = row_of(k, i);
       if (row.scale == 0.0) continue;
       const auto factors = row.template factors<double>();
-      const double fields[] = {factors.max, factors.inverse_total, factors.pull, factors.quad, factors.not_p_of_max, factors.scale, factors.pull_scaled};
+      const double fields[] = {factors.max,          factors.inverse_total, factors.pull,       factors.quad,
+                               factors.not_p_of_max, factors.scale,         factors.pull_scaled};
       for (std::size_t field = 0; field < 7; ++field) lane[field][i] = static_cast<T>(fields[field]);
     }
     for_each_pack<T>(tile_rows, [&](std::size_t i, auto, auto) PYLOSS_INLINE_LAMBDA {
@@ -492,7 +505,8 @@ class Worker {
       const auto none = rows.scale == 0.0;  // NaN in a row that is left out must not come through
       for (std::size_t at = i; at < classes_ * tile_rows; at += tile_rows) {
         const V a = has_target ? V::load(targets_.data() + at) : V(0.0);
-        const auto by_score = derivatives<has_target, has_second>(rows, V::load(scores_.data() + at), V::load(exponentials_.data() + at), a);
+        const auto by_score =
+            derivatives<has_target, has_second>(rows, V::load(scores_.data() + at), V::load(exponentials_.data() + at), a);
         select(none, 0.0, by_score.grad).store(grad + at);
         if constexpr (has_second) select(none, 0.0, by_score.hess).store(hess + at);
       }
@@ -509,6 +523,9 @@ class Worker {
 
   // Rows one at a time, block by block. `i` is the row's place among those whose weights and labels are at hand.
 
+  /// A single row may take minutes.
+  bool stopped() { return is_caller_ ? interrupt_.check() : interrupt_.requested(); }
+
   bool keeps() const { return classes_ <= row_block<T> && components_.size() == 1; }
 
   void long_row(std::size_t row, std::size_t i, double* sums) {
@@ -522,7 +539,7 @@ class Worker {
     }
     reduce(row, i, 1, sums);
     if (call_.want == Want::value) return;
-    for (std::size_t begin = 0; begin < classes_; begin += row_block<T>) {
+    for (std::size_t begin = 0; begin < classes_ && !stopped(); begin += row_block<T>) {
       const std::size_t size = std::min(row_block<T>, classes_ - begin), first = row * classes_ + begin;
       const bool alone = components_.size() == 1 && transforms_[0].identity() && !second_;
       if (T* const there = alone ? call_.grad.template side_by_side<T>(first, size) : nullptr) {
@@ -560,14 +577,18 @@ class Worker {
     RunningRow running;
     // Kept exponentials are relative to the row's largest score only if the whole row is one block.
     T* const kept = keeps() ? exponentials_.data() : nullptr;
-    for (std::size_t begin = 0; begin < classes_; begin += row_block<T>) {
+    for (std::size_t begin = 0; begin < classes_ && !stopped(); begin += row_block<T>) {
       const std::size_t size = std::min(row_block<T>, classes_ - begin);
       const T* x = scores(k, row, begin, size);
       dense(k) ? scan<true>(running, x, targets(k, row, begin, size), size, kept) : scan<false>(running, x, Input<T>{}, size, kept);
     }
-    double x = 0.0;
-    if (call_.labels) x = static_cast<double>(*scores(k, row, static_cast<std::size_t>(labels_[i]), 1));
-    begin_row(k, i, running.max, others(k, row, running), running.mass, running.distance, x, x == running.max ? 1.0 : std::exp(x - running.max));
+    double x = 0.0, e = 0.0;
+    if (call_.labels) {
+      const auto c = static_cast<std::size_t>(labels_[i]);
+      x = static_cast<double>(*scores(k, row, c, 1));
+      e = x == running.max ? 1.0 : kept ? static_cast<double>(kept[c]) : std::exp(x - running.max);
+    }
+    begin_row(k, i, running.max, others(k, row, running), running.mass, running.distance, x, e);
     finish_rows(k, i, 1);
   }
 
@@ -607,6 +628,8 @@ class Worker {
 
   std::span<const RowComponent> components_;
   const RowwiseCall& call_;
+  Interrupt& interrupt_;
+  bool is_caller_;
   std::span<const RowEntry> table_ = rowwise_table();
   std::size_t classes_;
   bool tiled_, second_, streams_;
@@ -615,7 +638,8 @@ class Worker {
   std::vector<Row> rows_;  // of each component, for the rows whose weights and labels are at hand
   double weights_[tile_rows];
   std::int64_t labels_[tile_rows];
-  const T* there_ = nullptr;  // the row that is being worked on, if its scores lie side by side
+  const T* next_tile_ = nullptr;  // fetched while a tile is being worked on
+  const T* there_ = nullptr;      // the row that is being worked on, if its scores lie side by side
   Buffer<T> plain_, scores_, targets_, exponentials_, grad_, hess_, more_grad_, more_hess_;
 };
 
@@ -626,7 +650,7 @@ bool run(std::span<const RowComponent> components, const RowwiseCall& call, Inte
   const std::size_t threads = std::clamp<std::size_t>(chunks, 1, static_cast<std::size_t>(std::max(call.threads, 1)));
   std::vector<Worker<T>> workers;
   workers.reserve(threads);
-  for (std::size_t i = 0; i < threads; ++i) workers.emplace_back(components, call);
+  for (std::size_t i = 0; i < threads; ++i) workers.emplace_back(components, call, interrupt, i == 0);
   std::vector<double> sums(chunks * terms);
   const bool done = for_each_chunk(chunks, static_cast<int>(threads), interrupt, [&](std::size_t chunk, int thread) {
     const std::size_t end = std::min((chunk + 1) * rows_per_chunk, call.rows);
@@ -639,7 +663,8 @@ bool run(std::span<const RowComponent> components, const RowwiseCall& call, Inte
 
 template <class Loss>
 RowEntry entry() {
-  return {Loss::name, parameters_of<Loss>, [](const double* parameters, const SoftmaxRow<Rows>& rows) { return with_parameters<Loss>(parameters)(rows); }};
+  return {Loss::name, parameters_of<Loss>,
+          [](const double* parameters, const SoftmaxRow<Rows>& rows) { return with_parameters<Loss>(parameters)(rows); }};
 }
 
 template <class... Losses>
@@ -656,24 +681,34 @@ bool run_rowwise(std::span<const RowComponent> components, const RowwiseCall& ca
   return call.float64 ? run<double>(components, call, interrupt, totals) : run<float>(components, call, interrupt, totals);
 }
 
-Checked check_labels(const View& labels, std::size_t classes, const RowComponent& component, const View& weight) {
-  constexpr std::size_t block = 1024;
-  std::int64_t label[block];
-  double weights[block];
-  Checked result;
-  for (std::size_t begin = 0; begin < labels.size(); begin += block) {
-    const std::size_t size = std::min(block, labels.size() - begin);
-    labels.read(begin, size, label);
-    if (weight) weight.read(begin, size, weights);
-    for (std::size_t i = 0; i < size; ++i) {
-      if (component.ignored == label[i]) continue;
-      const auto c = static_cast<std::size_t>(label[i]);
-      if (c >= classes) {
-        result.first_bad = begin + i;
-        return result;
+Checked check_labels(const View& labels, std::size_t classes, const RowComponent& component, const View& weight, int threads,
+                     Interrupt& interrupt) {
+  constexpr std::size_t chunk_size = 32768, block_size = 1024;
+  const std::size_t chunks = (labels.size() + chunk_size - 1) / chunk_size;
+  std::vector<Checked> found(chunks);
+  for_each_chunk(chunks, threads, interrupt, [&](std::size_t chunk, int) {
+    std::int64_t label[block_size];
+    double weights[block_size];
+    const std::size_t end = std::min((chunk + 1) * chunk_size, labels.size());
+    for (std::size_t begin = chunk * chunk_size; begin < end; begin += block_size) {
+      const std::size_t size = std::min(block_size, end - begin);
+      labels.read(begin, size, label);
+      if (weight) weight.read(begin, size, weights);
+      for (std::size_t i = 0; i < size; ++i) {
+        if (component.ignored == label[i]) continue;
+        const auto c = static_cast<std::size_t>(label[i]);
+        if (c >= classes) {
+          found[chunk].first_bad = begin + i;
+          return;
+        }
+        found[chunk].total += (weight ? weights[i] : 1.0) * (component.class_weight.empty() ? 1.0 : component.class_weight[c]);
       }
-      result.total += (weight ? weights[i] : 1.0) * (component.class_weight.empty() ? 1.0 : component.class_weight[c]);
     }
+  });
+  Checked result;
+  for (const Checked& chunk : found) {
+    result.total += chunk.total;
+    if (!result.first_bad) result.first_bad = chunk.first_bad;
   }
   return result;
 }

@@ -53,6 +53,7 @@ struct RowwiseCall {
 bool run_rowwise(std::span<const RowComponent> components, const RowwiseCall& call, Interrupt& interrupt, std::span<double> totals);
 
 /// Labels must be classes or the ignored one; `total` is the sum of weight times class weight over rows that count.
-Checked check_labels(const View& labels, std::size_t classes, const RowComponent& component, const View& weight);
+Checked check_labels(const View& labels, std::size_t classes, const RowComponent& component, const View& weight, int threads,
+                     Interrupt& interrupt);
 
 }  // namespace pyloss

@@ -58,13 +58,13 @@ def check_labels(
     classes: int,
     component: RowComponent,
     weight: Operand | None,
-    /,
+    threads: int,
 ) -> tuple[int | None, float]:
     """
     First index of a label that is no class, if any, and the sum of weight times class weight over the rows that count.
     """
 
-def check_weights(weight: Operand, shape: collections.abc.Sequence[int], threads: int, /) -> tuple[int | None, float]:
+def check_weights(weight: Operand, shape: collections.abc.Sequence[int], threads: int) -> tuple[int | None, float]:
     """
     First index of a negative or non-finite weight, if any, and the sum of the weights broadcast to `shape`.
     """

@@ -83,7 +83,9 @@ class Rowwise(Loss):
         for (coefficient, loss), component in zip(self._terms, components, strict=True):
             counted = total
             if labels:
-                first, counted = kernels.check_labels(operand(target), rows, classes, component, maybe(weights))
+                first, counted = kernels.check_labels(
+                    operand(target), rows, classes, component, maybe(weights), call.threads
+                )
                 if first is not None:
                     raise bad_label(target, rows, first, classes, getattr(loss, "ignore_index", None))
             scales.append(call.scale(coefficient, counted))

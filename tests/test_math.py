@@ -1,0 +1,78 @@
+"""The elementary functions of simd/math.hpp against the C library in a wider type, mpmath, and its edges."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from ulp import BOUNDS, FUNCTIONS, apply, edges, errors, float32_inputs, float64_inputs, truth, worst
+
+
+def test_every_function_has_a_bound(native: ModuleType) -> None:
+    assert sorted(native.math_functions) == FUNCTIONS
+    assert set(BOUNDS) == {(name, dtype) for name in FUNCTIONS for dtype in ("float32", "float64")}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_float32(native: ModuleType, name: str) -> None:
+    """Every 251st input; tests/sweep_math.py takes them all."""
+    error, at = max(worst(native, name, x) for x in float32_inputs(251))
+    print(f"{name} float32 {native.level}: {error:.3f} ULP at {at!r}")
+    assert error <= BOUNDS[name, "float32"], f"{error} ULP at {at!r}"
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_float64(native: ModuleType, name: str) -> None:
+    """Ten million random inputs over all functions and levels."""
+    error, at = worst(native, name, float64_inputs(500_000, seed=len(name)))
+    print(f"{name} float64 {native.level}: {error:.3f} ULP at {at!r}")
+    assert error <= BOUNDS[name, "float64"], f"{error} ULP at {at!r}"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_edges(native: ModuleType, name: str, dtype: str) -> None:
+    x = edges(np.dtype(dtype))
+    error, at = worst(native, name, x)
+    assert error <= BOUNDS[name, dtype], f"{error} ULP at {at!r}"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", ["expm1", "log1p", "tanh"])
+def test_sign_of_zero(native: ModuleType, name: str, dtype: str) -> None:
+    got = apply(native, name, np.array([0.0, -0.0], dtype))
+    assert np.signbit(got).tolist() == [False, True]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_float64_against_mpmath(native: ModuleType, name: str) -> None:
+    """The truth of the other tests has 64 bits itself; here it has 200."""
+    mp = pytest.importorskip("mpmath").mp.clone()
+    mp.prec = 200
+    exact_functions = {
+        "sigmoid": lambda v: 1 / (1 + mp.exp(-v)),
+        "softplus": lambda v: mp.log1p(mp.exp(v)),
+    }
+    exact = exact_functions.get(name) or getattr(mp, name)
+    random = np.random.default_rng(1)
+    x = np.concatenate([random.uniform(-30, 30, 700), random.standard_normal(700), random.uniform(0, 1e-3, 300)])
+    if name in ("log", "log1p"):
+        x = np.abs(x)
+    got = apply(native, name, x)
+    # The difference is taken at 200 bits, and only it is rounded.
+    ulps = [
+        abs(mp.mpf(float(g)) - exact(mp.mpf(float(v)))) / np.spacing(abs(float(g))) for g, v in zip(got, x, strict=True)
+    ]
+    assert max(ulps) <= BOUNDS[name, "float64"]
+
+
+def test_the_measure_itself() -> None:
+    """An error of one place is one ULP, and a wrong infinity or NaN is infinitely wrong."""
+    x = np.array([1.0, 0.1, 1e-44], np.float32)
+    off = np.nextafter(x, np.float32(np.inf))
+    np.testing.assert_allclose(errors(off, x.astype(np.float64)), 1.0)
+    wrong = np.array([np.inf, np.nan, 1.0], np.float32)
+    assert np.isinf(errors(wrong, np.array([1.0, 1.0, np.nan]))).all()
+    assert truth("sigmoid", np.array([-800.0], np.longdouble))[0] > 0
