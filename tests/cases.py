@@ -80,8 +80,8 @@ class Case:
         """Every hard prediction beside every hard target."""
         info, limits = self.cls.info, _limits(dtype)
         tiny, huge = float(limits.smallest_subnormal), float(limits.max) / 4  # two of them add up without overflow
-        small = [0.0, tiny, float(limits.tiny), 1e-20, 1e-9, 1e-4, 0.4, 1]
-        large = [2.5, 17, 37, 87, 89, 105, 700, 711, 750, 1e20, huge, np.inf]
+        small = [0.0, tiny, float(limits.tiny), 1e-20, 1e-9, 1e-4, 0.4, 1.1]
+        large = [2.6, 17, 37, 87, 89, 105, 700, 711, 750, 1e20, huge, np.inf]
         both = np.array([sign * size for size in small + large for sign in (1, -1)] + [np.nan]).astype(dtype)
         pred = both[[np.isnan(x) or float(x) in info.pred for x in both]]
         if info.binary:
@@ -93,6 +93,24 @@ class Case:
             target = inner[[np.isnan(x) or float(x) in info.target for x in inner]]
         pred, target = (each.ravel() for each in np.meshgrid(pred, target))
         return pred, target
+
+
+def rows(
+    size: int, classes: int, dtype: Any, ignored: int | None = None, *, probabilities: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of any number of classes, and labels or probabilities; a third of the labels `ignored`."""
+    rng = np.random.default_rng(classes)
+    pred = (3 * rng.standard_normal((size, classes))).astype(dtype)
+    if probabilities:
+        return pred, rng.dirichlet(np.full(classes, 0.5), size).astype(dtype)
+    target = rng.integers(0, classes, size)
+    if ignored is not None:
+        target[::3] = ignored
+    return pred, target
+
+
+LONG_ROWS = [100, 5000]
+"""Classes too many for the tiles of the row engine: in one block, and in several."""
 
 
 def wide(array: Any) -> Any:
@@ -176,13 +194,16 @@ class Expected:
 
     @cached_property
     def sizes(self) -> tuple[np.ndarray, ...]:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self._sizes()
+
+    def _sizes(self) -> tuple[np.ndarray, ...]:
         sizes = [np.nan_to_num(abs(term), nan=0.0, posinf=0.0) for term in self.terms]
         for ways in self._moves():
             most = [np.zeros_like(size) for size in sizes]
             for pred, target in ways:
                 for each, term, moved in zip(most, self.terms, self.case.reference(pred, target), strict=True):
-                    with np.errstate(invalid="ignore", over="ignore"):
-                        np.fmax(each, np.nan_to_num(abs(moved - term) / _STEP, nan=0.0, posinf=0.0), out=each)
+                    np.fmax(each, np.nan_to_num(abs(moved - term) / _STEP, nan=0.0, posinf=0.0), out=each)
             sizes = [size + each for size, each in zip(sizes, most, strict=True)]
         if self.case.rowwise:
             sizes[1] += self._target_weights()

@@ -10,7 +10,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import pyloss as pl
-from cases import CLASSES, Case, assert_same_bits, every_elementwise_loss, every_loss, same_bits
+from cases import CLASSES, LONG_ROWS, Case, assert_same_bits, every_elementwise_loss, every_loss, rows, same_bits
 
 # Views of an array of shape (6, 8, 10) with the same elements, laid out otherwise.
 LAYOUTS = {
@@ -153,6 +153,25 @@ def test_in_place(name, weighted, dtype):
             own = weight.copy()
             assert_same_bits((loss.value_and_grad(pred, target, weight=own, out=own)[1],),
                              (loss.value_and_grad(pred, target, weight=weight)[1],))  # fmt: skip
+
+
+@pytest.mark.parametrize("probabilities", [False, True])
+@pytest.mark.parametrize("classes", LONG_ROWS)
+@pytest.mark.parametrize("name", ["cross_entropy", "a row sum"])
+def test_long_rows_in_place_and_in_other_layouts(name, classes, probabilities, dtype):
+    loss = SUMS[name]() if name in SUMS else pl.get(name)
+    pred, target = rows(7, classes, dtype, probabilities=probabilities)
+    pred[2] = np.nan
+    weight = np.arange(7) != 2
+    want = loss.value_grad_hess(pred, target, weight=weight)
+    assert not np.isnan(want[1].astype(float)).any()
+    own = pred.copy()
+    assert_same_bits(loss.value_and_grad(own, target, weight=weight, out=own), want[:2])
+    own = pred.copy()
+    assert_same_bits(loss.value_grad_hess(own, target, weight=weight, out=(np.empty_like(own), own)), want)
+    for layout in ("F order", "strided", "misaligned", "read-only"):
+        turned = LAYOUTS[layout](pred), LAYOUTS[layout](target) if probabilities else target
+        assert_same_bits(loss.value_grad_hess(*turned, weight=weight), want, layout)
 
 
 @every_loss

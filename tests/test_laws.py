@@ -12,11 +12,13 @@ import pyloss as pl
 from cases import (
     CLASSES,
     DEFAULTS,
+    LONG_ROWS,
     Case,
     assert_same_bits,
     assert_within,
     every_case,
     every_elementwise_case,
+    rows,
     same_bits,
 )
 
@@ -88,6 +90,21 @@ def test_order_and_place_in_the_batch_do_not_matter(case, seed, size, dtype):
     assert_same_bits(
         loss.value_grad_hess(pred[part], target[part], reduction="none"), tuple(each[part] for each in results)
     )
+
+
+@pytest.mark.parametrize("probabilities", [False, True])
+@pytest.mark.parametrize("classes", [1, 2, 33, 64, 65, *LONG_ROWS])
+def test_a_row_does_not_see_its_neighbours(classes, probabilities, dtype):
+    loss = pl.CrossEntropy(label_smoothing=0.1) + pl.CrossEntropy(z_loss=0.1, temperature=0.7)
+    pred, target = rows(37, classes, dtype, probabilities=probabilities)
+    results = loss.value_grad_hess(pred, target, reduction="none")
+    pred[[3, 30]] = np.nan
+    others = np.setdiff1d(np.arange(37), [3, 30])
+    beside_nan = loss.value_grad_hess(pred, target, reduction="none")
+    assert_same_bits(tuple(each[others] for each in beside_nan), tuple(each[others] for each in results))
+    for part in (slice(4, 5), slice(7, 29), slice(11, 27, 3)):
+        alone = loss.value_grad_hess(pred[part], target[part], reduction="none")
+        assert_same_bits(alone, tuple(each[part] for each in results))
 
 
 @few

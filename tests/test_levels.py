@@ -7,7 +7,8 @@ from importlib import import_module
 import numpy as np
 import pytest
 
-from cases import every_case, same_bits
+import pyloss as pl
+from cases import LONG_ROWS, every_case, rows, same_bits
 from conftest import use_level
 from pyloss import _native
 
@@ -34,6 +35,21 @@ def test_levels_with_fma_give_the_same_bits(case, dtype):
         for level in others:
             pairs = zip(results(first, case, dtype), results(level, case, dtype), strict=True)
             assert all(same_bits(a, b) for a, b in pairs), f"{level} differs from {first}"
+
+
+@pytest.mark.skipif(len(FMA_LEVELS) < 2, reason="needs two levels with FMA")
+@pytest.mark.parametrize("probabilities", [False, True])
+@pytest.mark.parametrize("classes", LONG_ROWS)
+def test_long_rows_have_the_same_bits(classes, probabilities, dtype):
+    pred, target = rows(21, classes, dtype, probabilities=probabilities)
+    found = []
+    for level in FMA_LEVELS:
+        with pytest.MonkeyPatch.context() as patch:
+            use_level(import_module(_native._module(level)), patch)
+            loss = pl.CrossEntropy(label_smoothing=0.1, softcap=5.0) + 0.3 * pl.CrossEntropy(z_loss=0.1)
+            found.append((*pl.CrossEntropy().value_grad_hess(pred, target), *loss.value_grad_hess(pred, target)))
+    for other in found[1:]:
+        assert all(same_bits(a, b) for a, b in zip(found[0], other, strict=True))
 
 
 SHOW = "import pyloss; print(pyloss.show_config()['level'])"

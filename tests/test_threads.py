@@ -10,9 +10,7 @@ import numpy as np
 import pytest
 
 import pyloss as pl
-from cases import Case, assert_same_bits, every_case
-
-MANY_ROWS = {"classes": 5000, "rows": 40}
+from cases import Case, assert_same_bits, every_case, rows
 
 
 @every_case
@@ -37,9 +35,7 @@ def test_any_number_of_threads_gives_the_same_bits(case, dtype):
 
 @pytest.mark.parametrize("probabilities", [False, True])
 def test_rows_longer_than_a_block_and_sums(probabilities, dtype):
-    rng = np.random.default_rng(0)
-    pred = rng.standard_normal((40, 5000)).astype(dtype)
-    target = rng.dirichlet(np.ones(5000), 40).astype(dtype) if probabilities else rng.integers(0, 5000, 40)
+    pred, target = rows(40, 5000, dtype, probabilities=probabilities)
     loss = pl.CrossEntropy(label_smoothing=0.1, softcap=5.0) + 0.3 * pl.CrossEntropy(z_loss=0.1)
     results = []
     for threads in (1, 2, 3, 7):
@@ -164,9 +160,9 @@ with pl.num_threads(2):
 # Calls of minutes, on views that need no memory.
 LONG = {
     "elementwise": "pl.MSE()(np.broadcast_to(np.float32(3), 1 << 37), np.float32(1))",
-    "weighted": "x = np.broadcast_to(np.float32(3), 1 << 37); pl.MSE()(x, np.float32(1), weight=x)",
+    "weighted": "y = np.broadcast_to(np.float32(3), 1 << 37); pl.MSE()(y, np.float32(1), weight=y)",
     "sum": "(pl.MSE() + pl.LogCosh())(np.broadcast_to(np.float16(3), 1 << 36), np.float16(1))",
-    "rows": "x = np.broadcast_to(np.float32(1e-3), (1 << 27, 1000)); pl.CrossEntropy()(x, x)",
+    "rows": "y = np.broadcast_to(np.float32(1e-3), (1 << 27, 1000)); pl.CrossEntropy()(y, y)",
     "labels": "pl.CrossEntropy()(np.broadcast_to(np.float32(3), (1 << 33, 2)), np.broadcast_to(1, 1 << 33))",
     "one row": "pl.CrossEntropy()(np.broadcast_to(np.float32(3), (1, 1 << 34)), [5])",
 }

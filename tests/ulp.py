@@ -43,7 +43,7 @@ def truth(name: str, x: Reals) -> Reals:
 
 
 def errors(got: Reals, exact: Reals) -> Reals:
-    """Return how far `got` is from `exact`, of a wider type, in ULP of the type of `got`; infinite where not comparable."""
+    """Return how far `got` is from `exact`, of a wider type, in ULP of its own; infinite where not comparable."""
     kind = np.finfo(got.dtype)
     with np.errstate(all="ignore"):
         size = np.maximum(np.abs(exact), kind.smallest_normal)

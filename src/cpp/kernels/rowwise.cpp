@@ -132,14 +132,15 @@ struct Derivatives {
 template <bool dense, bool second, class V>
 PYLOSS_INLINE Derivatives<V> derivatives(const Factors<V>& row, V x, V e, V a) {
   Derivatives<V> result;
-  result.grad = e * row.pull_scaled;
+  result.grad = times_or_zero(e, row.pull_scaled);  // a z-loss may pull infinitely
   if constexpr (dense || second) {
     const V p = e * row.inverse_total;
     const auto largest = x == row.max;
-    if constexpr (dense) result.grad = select(largest, (row.pull - a) - row.pull * row.not_p_of_max, row.pull * p - a) * row.scale;
+    if constexpr (dense)
+      result.grad = select(largest, (row.pull - a) - times_or_zero(row.not_p_of_max, row.pull), times_or_zero(p, row.pull) - a) * row.scale;
     if constexpr (second) {
       const V not_p = select(largest, row.not_p_of_max, 1.0 - p);
-      result.hess = (row.pull * p * not_p + row.quad * p * p) * row.scale;
+      result.hess = (times_or_zero(p * not_p, row.pull) + row.quad * p * p) * row.scale;
     }
   }
   return result;
@@ -160,15 +161,17 @@ struct Row {
   std::int64_t label = -1;
   double max = 0.0, others = 0.0, mass = 0.0, distance = 0.0;
   double value = 0.0, pull = 0.0, quad = 0.0;
-  double scale = 0.0;                     // of the derivatives: the caller's, times the row's weight; 0 leaves the row out
+  double scale = 0.0;                     // of the derivatives: the caller's, times the row's weight
   double label_p = 0.0, not_label = 0.0;  // probability of the label, and 1 less that
   double on = 0.0, base = 0.0;            // target weight that the label has beside the dense part, and its dense part
 
   double total() const { return 1.0 + others; }
 
-  /// Derivatives by the label's score, from pull p - a with p = 1 - not_p: nothing is lost where p is nearly 1.
-  double label_grad() const { return ((pull - on) - pull * not_label - base) * scale; }
-  double label_hess() const { return (pull * label_p * not_label + quad * label_p * label_p) * scale; }
+  /// Derivatives by the label's score: pull p - a, with p = 1 - not_p where p is the larger, so that nothing is lost near 1.
+  double label_grad() const { return (label_p < 0.5 ? pulled(label_p) - on - base : (pull - on) - pulled(not_label) - base) * scale; }
+  double label_hess() const { return (pulled(label_p * not_label) + quad * label_p * label_p) * scale; }
+
+  double pulled(double p) const { return p == 0.0 ? 0.0 : pull * p; }
 
   template <class V>
   Factors<V> factors() const {
@@ -408,8 +411,9 @@ class Worker {
     const std::size_t size = classes_ * tile_rows;
     for (std::size_t k = 0; k < components_.size(); ++k) {
       next_tile_ = transpose(call_.scores, first, count, scores_.data());
-      if (!transforms_[k].identity()) transforms_[k].apply(scores_.data(), size);
       if (dense(k)) load_tile_targets(k, first, count);
+      clear_left_out(k, count);
+      if (!transforms_[k].identity()) transforms_[k].apply(scores_.data(), size);
       dense(k) ? scan_tile<true>(k, count) : scan_tile<false>(k, count);
       if (call_.want == Want::value) continue;
       T* const grad = k == 0 ? grad_.data() : more_grad_.data();
@@ -422,6 +426,17 @@ class Worker {
     if (call_.want == Want::value) return;
     call_.grad.write(first * classes_, count * classes_, transposed_back(grad_.data(), count), streams_);
     if (second_) call_.hess.write(first * classes_, count * classes_, transposed_back(hess_.data(), count), streams_);
+  }
+
+  /// NaN in a row that is left out must not come through.
+  void clear_left_out(std::size_t k, std::size_t count) {
+    for (std::size_t i = 0; i < count; ++i) {
+      if (!left_out(k, i)) continue;
+      for (std::size_t at = i; at < classes_ * tile_rows; at += tile_rows) {
+        scores_.data()[at] = T{0};
+        if (dense(k)) targets_.data()[at] = T{0};
+      }
+    }
   }
 
   void load_tile_targets(std::size_t k, std::size_t first, std::size_t count) {
@@ -493,7 +508,7 @@ class Worker {
     T lane[7][tile_rows] = {};
     for (std::size_t i = 0; i < count; ++i) {
       const Row& row = row_of(k, i);
-      if (row.scale == 0.0) continue;
+      if (left_out(k, i)) continue;
       const auto factors = row.template factors<double>();
       const double fields[] = {factors.max,          factors.inverse_total, factors.pull,       factors.quad,
                                factors.not_p_of_max, factors.scale,         factors.pull_scaled};
@@ -502,19 +517,18 @@ class Worker {
     for_each_pack<T>(tile_rows, [&](std::size_t i, auto, auto) PYLOSS_INLINE_LAMBDA {
       const Factors<V> rows = {V::load(lane[0] + i), V::load(lane[1] + i), V::load(lane[2] + i), V::load(lane[3] + i),
                                V::load(lane[4] + i), V::load(lane[5] + i), V::load(lane[6] + i)};
-      const auto none = rows.scale == 0.0;  // NaN in a row that is left out must not come through
       for (std::size_t at = i; at < classes_ * tile_rows; at += tile_rows) {
         const V a = has_target ? V::load(targets_.data() + at) : V(0.0);
         const auto by_score =
             derivatives<has_target, has_second>(rows, V::load(scores_.data() + at), V::load(exponentials_.data() + at), a);
-        select(none, 0.0, by_score.grad).store(grad + at);
-        if constexpr (has_second) select(none, 0.0, by_score.hess).store(hess + at);
+        by_score.grad.store(grad + at);
+        if constexpr (has_second) by_score.hess.store(hess + at);
       }
     });
     if (!call_.labels) return;
     for (std::size_t i = 0; i < count; ++i) {
       const Row& row = row_of(k, i);
-      if (row.scale == 0.0) continue;
+      if (left_out(k, i)) continue;
       const std::size_t own = static_cast<std::size_t>(row.label) * tile_rows + i;
       grad[own] = static_cast<T>(row.label_grad());
       if constexpr (has_second) hess[own] = static_cast<T>(row.label_hess());
@@ -605,7 +619,7 @@ class Worker {
 
   void derive_block(std::size_t k, std::size_t row, std::size_t i, std::size_t begin, std::size_t size, T* grad, T* hess, bool stream) {
     const Row& at = row_of(k, i);
-    if (at.scale == 0.0) {
+    if (left_out(k, i)) {
       std::fill_n(grad, size, T{0});
       if (hess) std::fill_n(hess, size, T{0});
       return;

@@ -1,6 +1,8 @@
 #include "views.hpp"
 
 #include <algorithm>
+#include <bit>
+#include <cmath>
 #include <cstring>
 #include <utility>
 
@@ -57,10 +59,29 @@ Element load(const char* from) {
   return a;
 }
 
+template <class T, class Element>
+T widen(Element a) {
+  // A label beyond int64 must not come out as a negative one, which may be the ignored.
+  if constexpr (std::is_same_v<T, std::int64_t> && std::is_same_v<Element, std::uint64_t>) {
+    return static_cast<T>(std::min<Element>(a, INT64_MAX));
+  } else {
+    return static_cast<T>(a);
+  }
+}
+
+/// Rounded to odd: a further rounding to a half type then comes out as if it were the only one.
+float to_odd(double a) {
+  const float nearest = static_cast<float>(a);
+  if (static_cast<double>(nearest) == a || !(std::abs(nearest) < simd::infinity<float>)) return nearest;
+  const bool away = std::abs(static_cast<double>(nearest)) > std::abs(a);
+  return std::bit_cast<float>((std::bit_cast<std::uint32_t>(nearest) - (away ? 1u : 0u)) | 1u);
+}
+float to_odd(float a) { return a; }
+
 template <class Element, class T>
 Element narrow(T a) {
   if constexpr (requires { Element::from(0.0f); }) {
-    return Element::from(static_cast<float>(a));
+    return Element::from(to_odd(a));
   } else {
     return static_cast<Element>(a);
   }
@@ -123,11 +144,11 @@ void View::read(std::size_t begin, std::size_t count, T* to) const {
     using Element = decltype(element);
     for_each_run(begin, count, [&](const char* from, std::ptrdiff_t stride, std::size_t length) {
       if (stride == 0) {
-        std::fill_n(to, length, static_cast<T>(load<Element>(from)));
+        std::fill_n(to, length, widen<T>(load<Element>(from)));
       } else if (stride == sizeof(Element)) {
-        for (std::size_t i = 0; i < length; ++i) to[i] = static_cast<T>(load<Element>(from + i * sizeof(Element)));
+        for (std::size_t i = 0; i < length; ++i) to[i] = widen<T>(load<Element>(from + i * sizeof(Element)));
       } else {
-        for (std::size_t i = 0; i < length; ++i) to[i] = static_cast<T>(load<Element>(from + static_cast<std::ptrdiff_t>(i) * stride));
+        for (std::size_t i = 0; i < length; ++i) to[i] = widen<T>(load<Element>(from + static_cast<std::ptrdiff_t>(i) * stride));
       }
       to += length;
     });

@@ -32,8 +32,8 @@ struct Hinge {
   template <class V>
   Terms<V> operator()(V pred, V target) const {
     const V slack = margin - target * pred;
-    const auto inside = slack <= 0.0;
-    return {.value = max(slack, 0.0), .grad = select(inside, 0.0, -target), .hess = 0.0};
+    const V excess = max(slack, 0.0);
+    return {.value = excess, .grad = select(slack > 0.0, -target, excess), .hess = 0.0};
   }
 };
 

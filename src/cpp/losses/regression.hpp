@@ -34,7 +34,7 @@ struct Huber {
   Terms<V> operator()(V pred, V target) const {
     const V r = pred - target;
     const V q = clamp(r, -delta, delta);
-    return {.value = q * (r - 0.5 * q), .grad = q, .hess = select(q == r, 1.0, 0.0)};
+    return {.value = q * (r - 0.5 * q), .grad = q, .hess = select(q == r, 1.0, 0.0 * q)};
   }
 };
 
@@ -50,18 +50,18 @@ struct Quantile {
   }
 };
 
-/// With m = exp(-2|r|) - 1, tanh |r| = -m / (2 + m). The textbook |r| + log1p(exp(-2|r|)) - log 2 cancels near 0, where
-/// -log(1 - tanh²)/2 does not; the two meet at |r| = 1.
+/// The textbook |r| + log1p(exp(-2|r|)) - log 2 cancels near 0, where -log(1 - tanh²)/2 does not; the two meet at |r| = 1. With
+/// m = exp(-2|r|) - 1, which tanh computes too, log1p(exp(-2|r|)) - log 2 is log1p(m/2).
 struct LogCosh {
   static constexpr auto name = "log_cosh";
 
   template <class V>
   Terms<V> operator()(V pred, V target) const {
-    const V r = pred - target, size = abs(r);
-    const V m = expm1(-2.0 * size), s = 1.0 / (2.0 + m), t = -m * s;
+    const V r = pred - target, size = abs(r), t = tanh(r);
+    const V m = expm1(-2.0 * size), s = 1.0 / (2.0 + m);
     const auto near = size < 1.0;
     const V l = log1p(select(near, -t * t, 0.5 * m));
-    return {.value = select(near, -0.5 * l, size + l), .grad = copysign(t, r), .hess = 4.0 * (1.0 + m) * s * s};
+    return {.value = select(near, -0.5 * l, size + l), .grad = t, .hess = 4.0 * exp_nonpositive(-2.0 * size) * s * s};
   }
 };
 

@@ -25,9 +25,8 @@ def poisson_nll(
             rate = pred + eps
             value = pred - times(target, np.log(rate))
             nothing = (target == 0) & (rate == 0)
-            grad, hess = (np.where(nothing, 0.0, target / rate**power) for power in (1, 2))
-            grad = 1 - grad
-        value = np.where(np.isposinf(pred) & np.isfinite(target), np.inf, value)
+            grad, hess = 1 - np.where(nothing, 0.0, target / rate), np.where(nothing, 0.0, target / rate / rate)
+        value = np.where(np.isposinf(rate) & np.isfinite(target), np.inf, value)
         if full:
             stirling = target * np.log(target) - target + 0.5 * np.log(2 * np.pi * target)
             value = value + np.where(target > 1, stirling, 0.0)
