@@ -31,7 +31,6 @@ class Case:
     truth: Result
     bytes: int | None = None  # moved at least, where the bandwidth roof is what limits
     factors: dict[str, float] = field(default_factory=dict)
-    tolerance: float = 1e-5
     calls: int = 1  # of a contender in one timing
 
     def check(self, name: str) -> None:
@@ -39,7 +38,9 @@ class Case:
         value, grad = self.contenders[name]()
         factor = self.factors.get(name, 1.0)
         expected, expected_grad = self.truth
-        np.testing.assert_allclose(float(value) * factor, expected, rtol=self.tolerance, err_msg=f"{name}: {self.name}")
+        # Float32 sums of peers are good to three digits only (NumPy's dot product).
+        rtol = 1e-6 if name.startswith("pyloss") else 1e-3
+        np.testing.assert_allclose(float(value) * factor, expected, rtol=rtol, err_msg=f"{name}: {self.name}")
         if grad is not None:
             got = np.asarray(grad).reshape(-1)[:: max(1, self.size // 4096)] * factor
             want = np.asarray(expected_grad).reshape(-1)[:: max(1, self.size // 4096)]

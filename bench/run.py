@@ -87,6 +87,8 @@ def table(report: dict[str, Any]) -> str:
         ratio = f"{best[1]:.1f} x" if best else ""
         if not best and "pyloss, mse alone" in ms:
             ratio = f"{ms['pyloss'] / ms['pyloss, mse alone']:.2f} times mse alone"
+        numpy = show(ms.get("NumPy")) + (f" ({show(ms['NumPy, out='])} with out=)" if "NumPy, out=" in ms else "")
+        others = " | ".join(show(ms.get(column)) for column in columns[1:])
         label = name if "x" in name or "n =" in name else f"{name}, n = {result['size'] / (1 << 20):.0f} Mi"
         lines.append(
             f"| {label} | {show(ms['pyloss'])} | {' | '.join(show(ms.get(c)) for c in columns)} | {ratio} | {share} |"
