@@ -25,16 +25,15 @@ def draw(report: dict[str, Any], path: Path) -> None:
         for place, peer in enumerate(peers):
             ratio = ms[peer] / ms["pyloss"]
             y = row + (place - (len(peers) - 1) / 2) * height
-            axes.barh(y, ratio, height * 0.9, color=COLOURS[peer], label=peer)
+            axes.barh(y, ratio - 1, height * 0.9, left=1, color=COLOURS[peer], label=peer)
             axes.text(ratio, y, f" {ratio:.1f}", va="center", fontsize=7)
-    axes.axvline(1, color="black", linewidth=1)
     axes.set_yticks(range(len(works)), list(works))
     axes.invert_yaxis()
     axes.set_xscale("log")
     axes.set_xlabel("time of the peer / time of pyloss")
     axes.spines[["top", "right"]].set_visible(False)
     handles = {label: handle for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
-    axes.legend(handles.values(), handles.keys(), frameon=False, loc="lower right")
+    figure.legend(handles.values(), handles.keys(), frameon=False, loc="outside upper center", ncols=len(handles))
     path.parent.mkdir(exist_ok=True)
     figure.savefig(path, dpi=120)
 
