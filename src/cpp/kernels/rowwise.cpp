@@ -67,11 +67,42 @@ struct RunningRow {
 /// larger than those of so short a sum.
 constexpr std::size_t widen_every = 8;
 
+/// A finished row on its way past the caches, a pack at a time while the next one is computed: as a burst its stores would be waited for.
+template <class T>
+class Outgoing {
+ public:
+  /// `from` must stay until finish().
+  void start(T* to, const T* from, std::size_t size) {
+    *this = Outgoing(to, from, size);
+    const std::size_t ahead = (-reinterpret_cast<std::uintptr_t>(to) % simd::native_bytes) / sizeof(T);
+    for (; at_ < std::min(ahead, size); ++at_) to[at_] = from[at_];
+  }
+  PYLOSS_INLINE void step() {
+    if (at_ + Pack<T>::lanes > size_) return;
+    simd::stream(to_ + at_, Pack<T>::load(from_ + at_).v);
+    at_ += Pack<T>::lanes;
+  }
+  void finish() {
+    while (at_ + Pack<T>::lanes <= size_) step();
+    for (; at_ < size_; ++at_) to_[at_] = from_[at_];
+  }
+
+  Outgoing() = default;
+
+ private:
+  Outgoing(T* to, const T* from, std::size_t size) : to_(to), from_(from), size_(size) {}
+
+  T* to_ = nullptr;
+  const T* from_ = nullptr;
+  std::size_t size_ = 0, at_ = 0;
+};
+
 /// Takes a block of scores into `row`, keeping the exponentials if asked to. `target` are the dense target weights, if any. What follows
 /// the block in memory is fetched meanwhile: it is wanted next, and the exponentials leave the memory idle.
 template <bool dense, class T>
-void scan(RunningRow& row, const T* x, Input<T> target, std::size_t size, T* kept) {
+void scan(RunningRow& row, const T* x, Input<T> target, std::size_t size, T* kept, Outgoing<T>& outgoing) {
   using V = Pack<T>;
+  Outgoing<T> leaving = outgoing;  // a local copy: the loop's stores cannot change it
   row.raise_max(static_cast<double>(max_of(x, size)));
   const V max = row.max;
   const bool finite = std::isfinite(row.max);
@@ -80,6 +111,7 @@ void scan(RunningRow& row, const T* x, Input<T> target, std::size_t size, T* kep
   few.fill(0.0);
   for_each_pack<T>(size, [&](std::size_t i, auto place, auto lanes) PYLOSS_INLINE_LAMBDA {
     if constexpr (place == 0) __builtin_prefetch(x + size + i);
+    leaving.step();
     const V below = below_max(lanes.load(x + i), max, finite), e = exp_nonpositive(below);
     if (kept) lanes.store(kept + i, e);
     few[place] += lanes.or_zero(e);
@@ -93,6 +125,7 @@ void scan(RunningRow& row, const T* x, Input<T> target, std::size_t size, T* kep
       distance.add(place, times_or_zero(a, -below));
     }
   });
+  outgoing = leaving;
   total.add(few);
   row.total += total.total();
   if constexpr (dense) {
@@ -308,6 +341,8 @@ class Worker {
         for (std::size_t i = 0; i < count; ++i) long_row(first + i, i, sums);
       }
     }
+    outgoing_.finish();
+    outgoing_ = {};
   }
 
  private:
@@ -557,7 +592,13 @@ class Worker {
       const std::size_t size = std::min(row_block<T>, classes_ - begin), first = row * classes_ + begin;
       const bool alone = components_.size() == 1 && transforms_[0].identity() && !second_;
       if (T* const there = alone ? call_.grad.template side_by_side<T>(first, size) : nullptr) {
-        derive_block(0, row, i, begin, size, there, nullptr, streams_);
+        if (!streams_ || size < classes_) {
+          derive_block(0, row, i, begin, size, there, nullptr, streams_);
+        } else {
+          outgoing_.finish();
+          derive_block(0, row, i, begin, size, grad_.data(), nullptr, false);
+          outgoing_.start(there, grad_.data(), size);
+        }
         continue;
       }
       derive_block(0, row, i, begin, size, grad_.data(), second_ ? hess_.data() : nullptr, false);
@@ -594,7 +635,11 @@ class Worker {
     for (std::size_t begin = 0; begin < classes_ && !stopped(); begin += row_block<T>) {
       const std::size_t size = std::min(row_block<T>, classes_ - begin);
       const T* x = scores(k, row, begin, size);
-      dense(k) ? scan<true>(running, x, targets(k, row, begin, size), size, kept) : scan<false>(running, x, Input<T>{}, size, kept);
+      if (dense(k)) {
+        scan<true>(running, x, targets(k, row, begin, size), size, kept, outgoing_);
+      } else {
+        scan<false>(running, x, Input<T>{}, size, kept, outgoing_);
+      }
     }
     double x = 0.0, e = 0.0;
     if (call_.labels) {
@@ -652,6 +697,7 @@ class Worker {
   std::vector<Row> rows_;  // of each component, for the rows whose weights and labels are at hand
   double weights_[tile_rows];
   std::int64_t labels_[tile_rows];
+  Outgoing<T> outgoing_;
   const T* next_tile_ = nullptr;  // fetched while a tile is being worked on
   const T* there_ = nullptr;      // the row that is being worked on, if its scores lie side by side
   Buffer<T> plain_, scores_, targets_, exponentials_, grad_, hess_, more_grad_, more_hess_;
