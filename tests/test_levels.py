@@ -76,11 +76,10 @@ def test_level_that_is_not_built_is_an_error(python):
 
 
 def test_level_that_the_cpu_lacks_is_an_error(monkeypatch):
-    first, *_, last = _native.built_levels()
+    first, last = "x86-64-v2", "x86-64-v3"
+    monkeypatch.setattr(_native, "built_levels", lambda: (first, last))
     monkeypatch.setattr(_native._cpu, "supported_levels", lambda: [first])
     monkeypatch.setenv("PYLOSS_LEVEL", last)
-    if first == last:
-        pytest.skip("needs two levels")
     with pytest.raises(ImportError, match=f"PYLOSS_LEVEL={last} is not supported by this CPU, which runs {first}"):
         _native._choose()
     monkeypatch.delenv("PYLOSS_LEVEL")
