@@ -174,6 +174,7 @@ def test_ctrl_c_ends_a_long_call(python, call, threads):
     program = (
         PARALLEL
         + f"""
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job inherits that it is ignored
 sent = []
 def interrupt():
     time.sleep(0.4)

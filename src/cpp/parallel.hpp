@@ -40,27 +40,26 @@ class Interrupt {
 /// Calls `work(chunk, thread)` once for every chunk; false if interrupted. `work` must not throw.
 template <class Work>
 bool for_each_chunk(std::size_t chunks, int threads, Interrupt& interrupt, Work&& work) {
+  // Taken one by one, since on a shared machine one core may be slower than the other for a while; and not by an OpenMP loop, which
+  // cannot be left: after Ctrl-C it would count through the chunks of the longest calls for seconds.
+  std::atomic<std::size_t> next{0};
+  const auto take_part = [&](int thread) {
+    while (!(thread == 0 ? interrupt.check() : interrupt.requested())) {
+      const std::size_t chunk = next.fetch_add(1, std::memory_order_relaxed);
+      if (chunk >= chunks) return;
+      work(chunk, thread);
+    }
+  };
 #if defined(_OPENMP)
   if (threads > 1 && chunks > 1) {
 #pragma omp parallel num_threads(threads)
-    {
-      const int thread = omp_get_thread_num();
-      // Dynamic: on a shared machine one core may be slower than the other for a while.
-#pragma omp for schedule(dynamic, 1)
-      for (std::size_t chunk = 0; chunk < chunks; ++chunk) {
-        if (thread == 0 ? interrupt.check() : interrupt.requested()) continue;
-        work(chunk, thread);
-      }
-    }
+    take_part(omp_get_thread_num());
     return !interrupt.requested();
   }
 #endif
   (void)threads;
-  for (std::size_t chunk = 0; chunk < chunks; ++chunk) {
-    if (interrupt.check()) return false;
-    work(chunk, 0);
-  }
-  return true;
+  take_part(0);
+  return !interrupt.requested();
 }
 
 }  // namespace pyloss

@@ -57,8 +57,8 @@ class Plan {
     if (size > small_size) return py::none();
     static const PyObject* const float32 = py::dtype::of<float>().release().ptr();
     static const PyObject* const float64 = py::dtype::of<double>().release().ptr();
-    if (p->descr == float32) return small<float>(p, t, static_cast<std::size_t>(size), static_cast<Want>(want), mean);
-    if (p->descr == float64) return small<double>(p, t, static_cast<std::size_t>(size), static_cast<Want>(want), mean);
+    if (p->descr == float32) return run_small<float>(p, t, static_cast<std::size_t>(size), static_cast<Want>(want), mean);
+    if (p->descr == float64) return run_small<double>(p, t, static_cast<std::size_t>(size), static_cast<Want>(want), mean);
     return py::none();
   }
 
@@ -109,8 +109,8 @@ class Plan {
   }
 
   template <class T>
-  py::object small(const py::detail::PyArray_Proxy* pred, const py::detail::PyArray_Proxy* target, std::size_t size, Want want,
-                   bool mean) const {
+  py::object run_small(const py::detail::PyArray_Proxy* pred, const py::detail::PyArray_Proxy* target, std::size_t size, Want want,
+                       bool mean) const {
     const double scale = mean ? (size ? coefficient_ / static_cast<double>(size) : 0.0) : coefficient_;
     Block<T> block;
     block.size = size;
@@ -169,7 +169,7 @@ void bind_elementwise(py::module_& m) {
 
   py::class_<Plan>(m, "ElementwisePlan", py::module_local(), "A sum of elementwise losses, ready to be called.")
       .def(py::init<const std::vector<Plan::Term>&>(), py::arg("terms"))
-      .def("small", py::overload_cast<py::handle, py::handle, int, py::handle>(&Plan::small, py::const_))
+      .def("small", &Plan::small)
       .def("run", &Plan::run, py::arg("inputs"), py::arg("own_inputs"), py::arg("weight"), py::arg("value"), py::arg("grad"),
            py::arg("hess"), py::arg("scale"), py::arg("want"), py::arg("float64"), py::arg("threads"));
 }
