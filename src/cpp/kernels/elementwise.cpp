@@ -40,7 +40,7 @@ class Source {
   /// `spread` if the inner loop wants an element for each place even of an input that is one number.
   Source(const View& view, bool spread) : view_(view), constant_(1.0), same_for_all_(!spread && (!view || view.constant())) {
     if (view && view.template direct<T>()) there_ = view.template pointer<T>(0);
-    if (!view || !same_for_all_) return;
+    if (!view || view.size() == 0 || !same_for_all_) return;
     double one;
     view.read(0, 1, &one);
     constant_ = Constant<T>(one);

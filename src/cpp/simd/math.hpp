@@ -112,18 +112,17 @@ struct Fraction {
 template <class T>
 PYLOSS_INLINE Fraction<T> split(Pack<T> u) {
   using V = Pack<T>;
-  using Integer = typename V::Integer;
-  using Unsigned = Native<std::make_unsigned_t<Integer>>;
+  using Integer = std::make_unsigned_t<typename V::Integer>;
   constexpr int mantissa = sizeof(T) == 4 ? 23 : 52;
   constexpr Integer one = std::bit_cast<Integer>(T{1}), magic = std::bit_cast<Integer>(static_cast<T>(Integer{3} << (mantissa - 1)));
   constexpr Integer least = std::bit_cast<Integer>(T{0.75});
   const auto subnormal = u < static_cast<double>(std::numeric_limits<T>::min());
   u = select(subnormal, u * static_cast<double>(Integer{1} << mantissa), u);
-  const auto bits = u.bits() + (one - least);
+  const auto bits = std::bit_cast<Native<Integer>>(u) + (one - least);
   // The exponent's bits, shifted down, sit in the low bits of magic: subtracting it as a number leaves the exponent.
-  const auto exponent = std::bit_cast<typename V::Integers>(std::bit_cast<Unsigned>(bits) >> mantissa) + (magic - (one >> mantissa));
-  const V n = V::from_bits(exponent) - static_cast<double>(std::bit_cast<T>(magic));
-  const V m = V::from_bits((bits & ((Integer{1} << mantissa) - 1)) + least);
+  const auto exponent = (bits >> mantissa) + (magic - (one >> mantissa));
+  const V n = std::bit_cast<V>(exponent) - static_cast<double>(std::bit_cast<T>(magic));
+  const V m = std::bit_cast<V>((bits & ((Integer{1} << mantissa) - 1)) + least);
   return {n - select(subnormal, static_cast<double>(mantissa), 0.0), m - 1.0};
 }
 

@@ -132,7 +132,7 @@ PYLOSS_INLINE NativeDouble scale_by_power_of_two(NativeDouble x, NativeDouble n)
 template <class Vector>
 PYLOSS_INLINE Vector scale_by_power_of_two(Vector x, Vector n) {
   using Scalar = std::remove_cvref_t<decltype(x[0])>;
-  using Integer = std::conditional_t<sizeof(Scalar) == 4, std::int32_t, std::int64_t>;
+  using Integer = std::conditional_t<sizeof(Scalar) == 4, std::uint32_t, std::uint64_t>;
   constexpr int mantissa = sizeof(Scalar) == 4 ? 23 : 52;
   constexpr Integer bias = sizeof(Scalar) == 4 ? 127 : 1023;
   // 1.5 * 2^mantissa: adding it leaves the integer in the low bits.
