@@ -16,6 +16,19 @@ full_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["fl
 MILLION = 1_000_000
 
 
+@full_dtype
+@pytest.mark.parametrize("size", [1, 5, 1000])
+def test_mean_of_the_largest_numbers_is_finite(size, dtype):
+    largest = np.finfo(dtype).max
+    if dtype is np.float64:  # the sum is itself a float64
+        largest /= 1024
+    loss = pl.MAE()
+    assert loss(np.full(size, largest, dtype), np.zeros(size, dtype)) == pytest.approx(float(largest), rel=1e-8)
+    assert (loss + loss)(np.full(size, -largest, dtype), np.zeros(size, dtype)) == pytest.approx(
+        2 * float(largest), rel=1e-8
+    )
+
+
 @pytest.mark.parametrize("case", [Case(pl.MSE), Case(pl.BCEWithLogits), Case(pl.CrossEntropy)], ids=str)
 @pytest.mark.parametrize("weighted", [False, True])
 def test_float32_mean_has_eight_digits(case, weighted):

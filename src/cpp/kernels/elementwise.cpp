@@ -12,9 +12,9 @@ namespace {
 constexpr std::size_t chunk_size = 32768;
 
 /// Elements that pass through scratch at a time. Small, so that the memory is never idle for long while a block is in the cache
-/// (measured: 8 KiB took a third longer).
+/// (measured with a sum of two losses: 2 KiB took 5 % longer, 4 KiB 10 %, and so did 512 bytes).
 template <class T>
-constexpr std::size_t block_size = 2048 / sizeof(T);
+constexpr std::size_t block_size = 1024 / sizeof(T);
 
 /// What one thread needs of its own: blocks of T, and the sums of each term of a chunk.
 template <class T>

@@ -31,12 +31,12 @@ void kernel(const double* parameters, const Block<T>& at, double* sums) {
   using V = simd::Pack<T>;
   const Loss loss = with_parameters<Loss>(parameters);
   const Block<T> block = at;  // a local copy: the stores below cannot change it, which the compiler now knows
-  simd::Sum<T> sum(sums);
+  simd::SumOfFew<T> sum(sums);
   simd::for_each_pack<T>(block.size, [&](std::size_t i, auto place, auto lanes) PYLOSS_INLINE_LAMBDA {
     const Terms<V> terms = [&]<std::size_t... I>(std::index_sequence<I...>) PYLOSS_INLINE_LAMBDA {
       return loss(load<I>(block, i, lanes)...);
     }(std::make_index_sequence<arity<Loss, V>()>{});
-    sum.add(place, lanes.or_zero(terms.value));
+    sum.add(i, place, lanes.or_zero(terms.value));
     if (block.value) lanes.store(block.value + i, terms.value);
     if constexpr (want >= Want::grad) block.grad.store(i, terms.grad, lanes);
     if constexpr (want >= Want::hess) block.hess.store(i, terms.hess, lanes);

@@ -124,6 +124,13 @@ class Sum {
     }
   }
 
+  /// a * scale, of float32.
+  template <std::size_t Place>
+  PYLOSS_INLINE void add(std::integral_constant<std::size_t, Place>, Pack<float> a, double scale) {
+    lanes_[2 * Place] = fma(Pack<double>(widen_low(a.v)), Pack<double>(scale), lanes_[2 * Place]);
+    lanes_[2 * Place + 1] = fma(Pack<double>(widen_high(a.v)), Pack<double>(scale), lanes_[2 * Place + 1]);
+  }
+
   /// A whole group.
   PYLOSS_INLINE void add(const std::array<Pack<T>, size / Pack<T>::lanes>& packs) {
     [&]<std::size_t... Place>(std::index_sequence<Place...>) PYLOSS_INLINE_LAMBDA {
@@ -149,6 +156,50 @@ class Sum {
  private:
   static constexpr std::size_t count = size / Pack<double>::lanes;
   Pack<double> lanes_[count];
+};
+
+/// A Sum that adds up the numbers of `few` groups in float32 before it widens them, which costs as much as four additions: rounding each
+/// number to float32 has already cost as much as rounding so short a sum. Scaling by 1 / few is exact down to the subnormals (there it may
+/// cost 2^-148), and sums of numbers up to the largest do not overflow.
+template <class T>
+class SumOfFew {
+ public:
+  static constexpr std::size_t few = 4;
+
+  PYLOSS_INLINE explicit SumOfFew(const double* from) : sum_(from) {
+    for (auto& a : few_) a = 0.0;
+  }
+
+  /// `i` is the index of the first element of the pack: each lane's numbers are then grouped in the same way on every level.
+  template <std::size_t Place>
+  PYLOSS_INLINE void add(std::size_t i, std::integral_constant<std::size_t, Place> place, Pack<T> a) {
+    if constexpr (sizeof(T) == 8) {
+      sum_.add(place, a);
+    } else {
+      few_[Place] = fma(a, Pack<T>(1.0 / few), few_[Place]);
+      if (i / group<T> % few == few - 1) widen(place);
+    }
+  }
+
+  PYLOSS_INLINE void store(double* to) {
+    if constexpr (sizeof(T) == 4) {
+      [&]<std::size_t... Place>(std::index_sequence<Place...>)
+          PYLOSS_INLINE_LAMBDA { (widen(std::integral_constant<std::size_t, Place>{}), ...); }(std::make_index_sequence<places>{});
+    }
+    sum_.store(to);
+  }
+
+ private:
+  static constexpr std::size_t places = group<T> / Pack<T>::lanes;
+
+  template <std::size_t Place>
+  PYLOSS_INLINE void widen(std::integral_constant<std::size_t, Place> place) {
+    sum_.add(place, few_[Place], few);
+    few_[Place] = 0.0;
+  }
+
+  Sum<T> sum_;
+  Pack<T> few_[places];
 };
 
 }  // namespace pyloss::simd
