@@ -31,7 +31,7 @@ struct Log2<double> {
   static constexpr double high = 0x1.62e42feep-1, low = 0x1.a39ef35793c76p-33;
 };
 
-/// exp(x) = 2^n (1 + r + r² q), |r| <= log(2)/2; n is 0 where |x| is no more than that.
+/// exp(x) = 2^n (1 + r + r² q), r in an interval around 0 of width log 2; n is 0 where x is within it.
 template <class T>
 struct Exponent {
   Pack<T> n, r, q;
@@ -41,12 +41,13 @@ struct Exponent {
 template <class T>
 PYLOSS_INLINE Exponent<T> reduce(Pack<T> x) {
   using V = Pack<T>;
-  const V n = round(x * 1.4426950408889634);
+  // For float32 the interval is [-0.288, 0.406]: results below 1 have finer last places, so there r and q may round less.
+  constexpr double shift = sizeof(T) == 4 ? -0.085 : 0.0;
+  const V n = round(fma(x, V(1.4426950408889634), V(shift)));
   const V r = fma(n, -Log2<T>::low, fma(n, -Log2<T>::high, x));
   // Minimax polynomials of (exp(r) - 1 - r) / r² with relative error 2^-28 and 2^-57 of exp.
   if constexpr (sizeof(T) == 4) {
-    return {n, r,
-            polynomial(r, 0.49999993433464435, 0.16666520402233326, 0.04166839051757366, 0.008368744903842337, 0.0013814553642266096)};
+    return {n, r, polynomial(r, 0.5000001912467467, 0.16666572474998073, 0.04165820907981457, 0.008360118468632705, 0.0014651444625090092)};
   } else {
     return {n, r,
             polynomial(r, 0x1.000000000000ap-1, 0x1.55555555554f9p-3, 0x1.555555555083fp-5, 0x1.1111111127d44p-7, 0x1.6c16c18438a5fp-10,
