@@ -11,7 +11,15 @@ import matplotlib as mpl
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
-COLOURS = {"NumPy": "#4d77cf", "scikit-learn": "#f89939", "torch": "#ee4c2c", "JAX": "#8e5bb5"}
+COLOURS = {
+    "NumPy": "#4d77cf",
+    "scikit-learn": "#f89939",
+    "torch": "#ee4c2c",
+    "JAX": "#8e5bb5",
+    "faiss": "#0a8f8f",
+    "SciPy": "#7a7a7a",
+    "pytorch-metric-learning": "#b0703c",
+}
 
 
 def draw(report: dict[str, Any], path: Path) -> None:
@@ -19,7 +27,7 @@ def draw(report: dict[str, Any], path: Path) -> None:
     works = {name: result["milliseconds"] for name, result in report["works"].items()}
     works = {name: ms for name, ms in works.items() if any(peer in ms for peer in COLOURS)}
     figure, axes = plt.subplots(figsize=(8, 0.62 * len(works) + 1), layout="constrained")
-    height = 0.8 / len(COLOURS)
+    height = 0.8 / max(sum(peer in ms for peer in COLOURS) for ms in works.values())
     for row, ms in enumerate(works.values()):
         peers = [peer for peer in COLOURS if peer in ms]
         for place, peer in enumerate(peers):

@@ -1,4 +1,4 @@
-"""Measure everything beside the peers, in one process; write results/, README's table and the picture.
+"""Measure everything beside the peers, in one process; write results/, README's tables and the picture.
 
 python bench/run.py [--quick] [--rounds 21]
 """
@@ -13,12 +13,17 @@ import platform
 import random
 import statistics
 import time
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pyloss as pl
 from cases import THREADS, Case, accuracy, all_cases
+from embedding_cases import GROUP as EMBEDDINGS
+from embedding_cases import Distances, embedding_cases
+from memory import extra_memory
 from plot import draw
 from roofline import Roof
 
@@ -31,24 +36,27 @@ def measure(case: Case, roof: Roof, rounds: int) -> dict[str, Any]:
     for name in case.contenders:
         case.check(name)
     times: dict[str, list[float]] = {name: [] for name in case.contenders}
-    roofs = []
+    roofs, peaks = [], []
     order = list(case.contenders)
     shuffle = random.Random(0).shuffle
     gc.collect()
     gc.disable()
-    for _ in range(rounds):
+    for _ in range(min(rounds, case.rounds or rounds)):
         shuffle(order)
         if case.bytes:
             roofs.append(roof.read_read_stream())
+        if case.flops:
+            peaks.append(roof.fma_peak())
         for name in order:
             call = case.contenders[name]
-            time.sleep(0.005)  # the thread pool of the one before stops spinning
+            time.sleep(case.pause)
             start = time.perf_counter()
             for _ in range(case.calls):
                 call()
             times[name].append((time.perf_counter() - start) / case.calls)
     gc.enable()
     result: dict[str, Any] = {
+        "group": case.group,
         "size": case.size,
         "milliseconds": {name: 1e3 * statistics.median(t) for name, t in times.items()},
         "quartiles": {name: [1e3 * q for q in statistics.quantiles(t, n=4)] for name, t in times.items()},
@@ -57,6 +65,11 @@ def measure(case: Case, roof: Roof, rounds: int) -> dict[str, Any]:
         bandwidth = 12 * roof.size / statistics.median(roofs)
         result["roof GB/s"] = bandwidth / 1e9
         result["share of roof"] = case.bytes / (result["milliseconds"]["pyloss"] * 1e-3) / bandwidth
+    if case.flops:
+        result["peak GFLOP/s"] = peak = statistics.median(peaks)
+        result["share of FMA peak"] = case.flops / (result["milliseconds"]["pyloss"] * 1e-3) / (1e9 * peak)
+    if isinstance(case, Distances):
+        result["largest relative errors"] = case.errors
     return result
 
 
@@ -69,40 +82,72 @@ def best_peer(milliseconds: dict[str, float]) -> tuple[str, float] | None:
     return name, peers[name] / milliseconds["pyloss"]
 
 
+def _show(t: float | None) -> str:
+    return "" if t is None else f"{t:.2f} ms" if t >= 0.1 else f"{1e3 * t:.2f} µs"
+
+
+def _cell(ms: dict[str, float], library: str) -> str:
+    """Return the time of a library, and in brackets those of its other ways to the same."""
+    others = {name.removeprefix(f"{library}, "): t for name, t in ms.items() if name.startswith(f"{library}, ")}
+    return _show(ms.get(library)) + "".join(f" ({_show(t)} with {way})" for way, t in others.items())
+
+
+def _ratio(ms: dict[str, float]) -> str:
+    """Return how many times pyloss is faster than the best peer; where there is none, than other work of its own."""
+    best = best_peer(ms)
+    if best:
+        return f"{best[1]:.1f} x"
+    beside = [name for name in ms if name.startswith("pyloss, ") and name != "pyloss, new array"]
+    return "".join(f"{ms['pyloss'] / ms[name]:.3g} times {name.removeprefix('pyloss, ')}" for name in beside)
+
+
+def _times(results: dict[str, Any], group: str, work: str, columns: tuple[str, ...], limit: str) -> Iterator[str]:
+    """Yield the lines of a group's table; `limit` is the share to show."""
+    yield f"| {work} | pyloss | {' | '.join(columns)} | faster than the best | of the {limit} |"
+    yield "|---|---|" + "---|" * (len(columns) + 2)
+    for name, result in results.items():
+        if result["group"] == group:
+            ms = result["milliseconds"]
+            label = name if "x" in name or "n =" in name else f"{name}, n = {result['size'] / (1 << 20):.0f} Mi"
+            share = f"{result[f'share of {limit}']:.0%}" if f"share of {limit}" in result else ""
+            peers = " | ".join(_cell(ms, column) for column in columns)
+            yield f"| {label} | {_show(ms['pyloss'])} | {peers} | {_ratio(ms)} | {share} |"
+    yield ""
+
+
+def _numbers(works: dict[str, dict[str, float]], work: str, columns: tuple[str, ...], form: str) -> Iterator[str]:
+    """Yield the lines of a table of a number for each work and library."""
+    if works:
+        yield f"| {work} | {' | '.join(columns)} |"
+        yield "|---|" + "---|" * len(columns)
+    for name, found in works.items():
+        yield f"| {name} | {' | '.join(format(found[each], form) if each in found else '' for each in columns)} |"
+    if works:
+        yield ""
+
+
 def table(report: dict[str, Any]) -> str:
     """Return the report as Markdown."""
-    columns = ("NumPy", "scikit-learn", "torch", "JAX")
+    works = report["works"]
+    losses = ("NumPy", "scikit-learn", "torch", "JAX")
+    embeddings = ("faiss", "torch", "scikit-learn", "SciPy", "pytorch-metric-learning")
+    at_worst = {
+        name: result["largest relative errors"] for name, result in works.items() if "largest relative errors" in result
+    }
     lines = [
-        f"| value + gradient, float32 | pyloss | {' | '.join(columns)} | faster than the best | of the roof |",
-        "|---|---|" + "---|" * (len(columns) + 2),
+        *_times(works, "losses", "value + gradient, float32", losses, "roof"),
+        *_times(works, EMBEDDINGS, "distances; losses with gradients; float32", embeddings, "FMA peak"),
+        *_numbers(report["relative errors"], "relative error of the mean loss, float32", ("pyloss", "torch"), ".1e"),
+        *_numbers(at_worst, "largest relative error of a distance, float32", ("pyloss", *embeddings[:-1]), ".1e"),
+        *_numbers(report["extra MB"], "MB beyond inputs and gradients", ("pyloss", "torch"), ".0f"),
     ]
-
-    def show(t: float | None) -> str:
-        return "" if t is None else f"{t:.2f} ms" if t >= 0.1 else f"{1e3 * t:.2f} µs"
-
-    for name, result in report["works"].items():
-        ms = result["milliseconds"]
-        best = best_peer(ms)
-        share = f"{result['share of roof']:.0%}" if "share of roof" in result else ""
-        ratio = f"{best[1]:.1f} x" if best else ""
-        if not best and "pyloss, mse alone" in ms:
-            ratio = f"{ms['pyloss'] / ms['pyloss, mse alone']:.2f} times mse alone"
-        numpy = show(ms.get("NumPy")) + (f" ({show(ms['NumPy, out='])} with out=)" if "NumPy, out=" in ms else "")
-        others = " | ".join(show(ms.get(column)) for column in columns[1:])
-        label = name if "x" in name or "n =" in name else f"{name}, n = {result['size'] / (1 << 20):.0f} Mi"
-        lines.append(f"| {label} | {show(ms['pyloss'])} | {numpy} | {others} | {ratio} | {share} |")
-    lines += ["", "| relative error of the mean loss, float32 | pyloss | torch |", "|---|---|---|"]
-    for work, errors in report["relative errors"].items():
-        lines.append(
-            f"| {work} | {errors['pyloss']:.1e} | {format(errors['torch'], '.1e') if 'torch' in errors else ''} |"
-        )
     machine, roof = report["machine"], report["roof"]
     peers = ", ".join(f"{name} {number}" for name, number in machine["peers"].items())
     lines += [
-        "",
         f"{machine['cpu']}, {THREADS} threads, {report['date']}, level {machine['pyloss']['level']}; {peers}."
         " The roof is the bandwidth of reading two arrays and writing a third,"
-        f" {roof['read, read, stream GB/s']:.0f} GB/s; multiply-add peak {roof['multiply-add GFLOP/s']:.0f} GFLOP/s.",
+        f" {roof['read, read, stream GB/s']:.0f} GB/s; the peak is that of multiply-adds,"
+        f" {roof['multiply-add GFLOP/s']:.0f} GFLOP/s.",
     ]
     return "\n".join(lines)
 
@@ -119,12 +164,20 @@ def _cpu() -> str:
 
 def _versions() -> dict[str, str]:
     found = {}
-    for name in ("numpy", "scikit-learn", "torch", "jax"):
+    for name in ("numpy", "scipy", "scikit-learn", "torch", "jax", "faiss-cpu", "pytorch-metric-learning"):
         try:
             found[name] = version(name)
         except PackageNotFoundError:
             continue
     return found
+
+
+def memory() -> Iterator[tuple[str, dict[str, float]]]:
+    """Yield work, and the memory that each library takes for it; pyloss alone where the matrix would not fit."""
+    for rows, libraries in ((8192, ("pyloss", "torch")), (65536, ("pyloss",))):
+        found = {library: extra_memory(library, rows) for library in libraries}
+        print(f"memory of info_nce {rows} x 256: {found}", flush=True)
+        yield f"info_nce {rows} x 256", {name: each["extra MB"] for name, each in found.items() if each}
 
 
 def main() -> None:
@@ -148,15 +201,20 @@ def main() -> None:
         },
         "works": {},
         "relative errors": {},
+        "extra MB": {},
     }
-    for case in all_cases(options.quick):
+    for case in chain(all_cases(options.quick), embedding_cases(options.quick)):
         report["works"][case.name] = result = measure(case, roof, rounds)
         times = ", ".join(f"{name} {t:.4g}" for name, t in result["milliseconds"].items())
-        print(f"{case.name}: {times} ms; {result.get('share of roof', 0):.0%} of the roof", flush=True)
+        shares = "".join(
+            f"; {result[key]:.0%} {key[6:]}" for key in ("share of roof", "share of FMA peak") if key in result
+        )
+        print(f"{case.name}: {times} ms{shares}", flush=True)
         del case
     if not options.quick:
         for work, library, error in accuracy():
             report["relative errors"].setdefault(work, {})[library] = error
+        report["extra MB"] = dict(memory())
     text = table(report)
     print(text)
     if options.quick:

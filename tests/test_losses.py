@@ -10,8 +10,17 @@ import pytest
 from numpy.testing import assert_array_equal
 
 import pyloss as pl
-from cases import CLASSES, Case, Expected, assert_same_bits, every_case, every_elementwise_case, other_values, rows
-from pyloss.losses import registered
+from cases import (
+    CLASSES,
+    LOSSES,
+    Case,
+    Expected,
+    assert_same_bits,
+    every_case,
+    every_elementwise_case,
+    other_values,
+    rows,
+)
 
 pytestmark = pytest.mark.usefixtures("level")
 
@@ -120,17 +129,12 @@ def test_mean_of_nothing_is_zero(case, dtype):
 @full_dtype
 @pytest.mark.parametrize(
     ("name", "parameter"),
-    [
-        (name, f.name)
-        for name, cls in registered().items()
-        for f in fields(cls)
-        if f.metadata.get("as_input") is not None
-    ],
+    [(name, f.name) for name, cls in LOSSES.items() for f in fields(cls) if f.metadata.get("as_input") is not None],
 )
 def test_parameters_that_are_sequences(name, parameter, dtype):
-    low, *more = other_values(registered()[name].__dataclass_fields__[parameter])
+    low, *more = other_values(LOSSES[name].__dataclass_fields__[parameter])
     each = (low, 0.5, *more)
-    case = Case(registered()[name], ((parameter, each),))
+    case = Case(LOSSES[name], ((parameter, each),))
     one = Case(case.cls)
     pred, target = (np.repeat(x[:, None], len(each), axis=1) for x in one.draw(1001, dtype))
     expected = Expected(case, pred, target)

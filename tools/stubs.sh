@@ -20,7 +20,7 @@ sed -E \
   -e 's/tuple\[numpy\.ndarray(\[typing\.Any, numpy\.dtype\[typing\.Any\]\])?, int\]/Operand/g' \
   -e 's/^import typing$/import typing\n\nOperand: typing.TypeAlias = tuple[numpy.typing.NDArray[typing.Any], int]/' \
   -e 's/(def elementwise_losses\(\) ->) dict:/\1 dict[str, tuple[int, int]]:/' \
-  -e 's/(def rowwise_losses\(\) ->) dict:/\1 dict[str, int]:/' \
+  -e 's/(def [a-z]+_losses\(\) ->) dict:/\1 dict[str, int]:/' \
   -e 's/^math_functions: tuple = .*/math_functions: tuple[str, ...]/' \
   -e 's/^((compiler|level): str|openmp: int) = .*/\1/' \
   -e '/def small/{s/arg0: /pred: /;s/arg1: /target: /;s/arg2: /want: /;s/arg3: (typing\.Any)/reduction: \1, \//}' \

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import numbers
+import os
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -177,12 +178,14 @@ def bad_weight(weight: Array, shape: tuple[int, ...], first: int) -> ValueError:
     return ValueError(f"weight: got {value} at index {index}, wanted finite weights of at least 0")
 
 
-def bad_label(labels: Array, shape: tuple[int, ...], first: int, classes: int, ignored: int | None) -> ValueError:
+def bad_label(
+    labels: Array, shape: tuple[int, ...], first: int, classes: int, ignored: int | None = None, name: str = "target"
+) -> ValueError:
     """Error for the label at flat index `first` of `shape`."""
     index = tuple(int(i) for i in np.unravel_index(first, shape))
     value = np.broadcast_to(labels, shape)[index]
     but = "" if ignored is None else f" or ignore_index = {ignored}"
-    return ValueError(f"target: got label {value} at index {index}, wanted a class from 0 to {classes - 1}{but}")
+    return ValueError(f"{name}: got label {value} at index {index}, wanted a class from 0 to {classes - 1}{but}")
 
 
 def thread_count(count: object, name: str) -> int:
@@ -294,3 +297,203 @@ def _weights_or_none(value: object, name: str) -> tuple[float, ...] | None:
 def weights_or_none() -> Any:
     """Declare a parameter that gives each class a weight, or is None."""
     return parameter(None, _weights_or_none, kernel=False)
+
+
+# Distances.
+
+
+def as_rows(value: ArrayLike, name: str, *, width: int | None = None, of: str = "") -> Array:
+    """View `value` as a matrix of rows, or say what is wrong with it."""
+    array = as_array(value, name)
+    if array.ndim != 2:
+        raise ValueError(f"{name}: got shape {array.shape}, wanted two axes, (rows, features)")
+    if width is not None and array.shape[1] != width:
+        raise ValueError(f"{name}: got rows of {array.shape[1]} features, wanted {width}, as those of {of}")
+    return array
+
+
+def check_shape(array: Array, name: str, shape: tuple[int, ...], what: str) -> None:
+    """Raise unless `array` has that shape."""
+    if array.shape != shape:
+        raise ValueError(f"{name}: got shape {array.shape}, wanted {shape}, {what}")
+
+
+def check_choice(value: object, name: str, choices: tuple[str, ...]) -> None:
+    """Raise unless `value` is one of the words."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name}: got {value!r}, wanted one of {', '.join(choices)}")
+    if value not in choices:
+        raise ValueError(f"{name}: got {value!r}, wanted one of {', '.join(choices)}")
+
+
+def check_counted(value: object, name: str, most: int, of: str) -> None:
+    """Raise unless `value` is a positive integer, at most `most`."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name}: got {value!r}, wanted a positive integer")
+    if not 1 <= int(value) <= most:
+        raise ValueError(f"{name}: got {value}, wanted 1 to {max(most, 0)}, the number of {of}")
+
+
+def number_or_infinity(value: Any, name: str, interval: Interval) -> float:
+    """Return `value` as a float of this interval or as infinity, or raise."""
+    if isinstance(value, numbers.Real) and value == math.inf:
+        return math.inf
+    return interval.number(value, name)
+
+
+def check_out_apart(
+    out: object, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], inputs: dict[str, Array]
+) -> None:
+    """Like `check_out`, where inputs are read again after results have been written."""
+    checked = check_out(out, name, shape, dtype, {})
+    for other, array in inputs.items():
+        if np.may_share_memory(checked, array) and _share_memory(checked, array):
+            raise ValueError(f"{name}: got an array that overlaps {other}, wanted separate memory")
+
+
+def _available_memory() -> float:
+    """Bytes that this process could still get, infinity if the system does not tell."""
+    available = math.inf
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            available = next(float(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        try:
+            available = float(os.sysconf("SC_PAGE_SIZE")) * os.sysconf("SC_PHYS_PAGES")
+        except (AttributeError, ValueError, OSError):
+            return math.inf
+    try:
+        with (
+            open("/sys/fs/cgroup/memory.max", encoding="ascii") as most,
+            open("/sys/fs/cgroup/memory.current", encoding="ascii") as now,
+        ):
+            available = min(available, float(most.read()) - float(now.read()))
+    except (OSError, ValueError):  # no such limit, or the word "max"
+        pass
+    return available
+
+
+def check_fits(shape: tuple[int, int], dtype: np.dtype[Any]) -> None:
+    """Raise if a matrix of distances would not fit in memory."""
+    size, available = shape[0] * shape[1] * dtype.itemsize, _available_memory()
+    if size > available:
+        raise MemoryError(
+            f"a matrix of {shape[0]} x {shape[1]} distances in {dtype} needs {size / 1e9:.1f} GB, of which "
+            f"{available / 1e9:.1f} GB are available; wanted nearest() or within(), which store no matrix, or chunks "
+            "of rows of a memory-mapped array as `out`"
+        )
+
+
+def distribution_rows(rows: Array, name: str) -> Array:
+    """Return rows scaled to add up to 1, in float64."""
+    rows = np.asarray(rows, np.float64)
+    bad = ~(rows >= 0.0)
+    if bad.any():
+        row, column = (int(at[0]) for at in np.nonzero(bad))
+        raise ValueError(f"{name}: got {rows[row, column]} at [{row}, {column}], wanted probabilities, at least 0")
+    total = rows.sum(axis=1, keepdims=True)
+    if rows.shape[1] and not (np.isfinite(total) & (total > 0.0)).all():
+        row = int(np.argmax(~(np.isfinite(total) & (total > 0.0))))
+        raise ValueError(f"{name}: got row {row} with sum {total[row, 0]}, wanted rows with a positive, finite sum")
+    return rows / np.where(total > 0.0, total, 1.0)
+
+
+def check_quadratic_form(value: ArrayLike, name: str, rows: Array) -> Array:
+    """Return A with A @ A.T the positive semi-definite `value`, by default the inverse covariance of `rows`."""
+    width = rows.shape[1]
+    if value is None:
+        if len(rows) <= width:
+            raise ValueError(
+                f"{name}: got None with {len(rows)} rows of {width} features, wanted more rows or a matrix"
+            )
+        matrix = np.linalg.pinv(np.atleast_2d(np.cov(rows.astype(np.float64).T)), hermitian=True)
+    else:
+        matrix = np.asarray(as_array(value, name), np.float64)
+        check_shape(matrix, name, (width, width), "a row and a column for each feature")
+    if not np.isfinite(matrix).all():
+        raise ValueError(f"{name}: got a matrix with NaN or infinity, wanted finite numbers")
+    largest = float(np.abs(matrix).max(initial=0.0))
+    if not np.allclose(matrix, matrix.T, rtol=0.0, atol=1e-8 * largest):
+        raise ValueError(f"{name}: got a matrix that is not symmetric, wanted a symmetric one")
+    values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
+    if values.size and values[0] < -1e-10 * largest:
+        raise ValueError(f"{name}: got a matrix with eigenvalue {values[0]:g}, wanted a positive semi-definite one")
+    return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))
+
+
+# Embeddings.
+
+
+def as_labels(value: ArrayLike, name: str, count: int, classes: int | None = None) -> NDArray[np.int64]:
+    """Return a label for each of `count` rows; one of `classes` where these are numbered, else numbered from 0 here."""
+    labels = as_array(value, name)
+    if not is_integer(labels):
+        raise TypeError(f"{name}: got dtype {labels.dtype}, wanted labels of an integer dtype")
+    check_shape(labels, name, (count,), "a label for each row")
+    if classes is not None:
+        bad = (labels < 0) | (labels >= classes)
+        if bad.any():
+            raise bad_label(labels, labels.shape, int(np.argmax(bad)), classes, name=name)
+    elif count and (labels.min() < 0 or labels.max() >= 4 * count):
+        labels = np.unique(labels, return_inverse=True)[1].reshape(count)
+    return np.ascontiguousarray(labels, np.int64)
+
+
+def as_indices(value: ArrayLike, name: str, places: int, count: int) -> NDArray[np.int64]:
+    """Return tuples of indices of `count` rows."""
+    indices = as_array(value, name)
+    if indices.size == 0 and indices.ndim < 2:
+        indices = np.empty((0, places), np.int64)
+    if not is_integer(indices):
+        raise TypeError(f"{name}: got dtype {indices.dtype}, wanted indices of an integer dtype")
+    if indices.ndim != 2 or indices.shape[1] != places:
+        raise ValueError(f"{name}: got shape {indices.shape}, wanted (n, {places}), {places} indices of rows each")
+    bad = (indices < 0) | (indices >= count)
+    if bad.any():
+        row, place = (int(at[0]) for at in np.nonzero(bad))
+        raise ValueError(f"{name}: got {indices[row, place]} at [{row}, {place}], wanted a row from 0 to {count - 1}")
+    return np.ascontiguousarray(indices, np.int64)
+
+
+def as_marks(value: ArrayLike, name: str, count: int, allowed: tuple[float, float]) -> NDArray[np.float64]:
+    """Return one of two numbers for each of `count` pairs."""
+    marks = as_array(value, name)
+    check_shape(marks, name, (count,), "an element for each pair")
+    bad = (marks != allowed[0]) & (marks != allowed[1])
+    if bad.any():
+        at = int(np.argmax(bad))
+        raise ValueError(f"{name}: got {marks[at]} at index {at}, wanted {allowed[0]:g} or {allowed[1]:g}")
+    return np.ascontiguousarray(marks, np.float64)
+
+
+def check_triplets_fit(count: float) -> None:
+    """Raise if as many triplets would not fit in memory."""
+    size, available = 2 * 24 * count, _available_memory()
+    if size > available:
+        raise MemoryError(
+            f"{count:.3g} triplets need {size / 1e9:.1f} GB, of which {available / 1e9:.1f} GB are available; wanted "
+            "kind='hard' or 'semihard', or Triplet(mining='all'), which stores none"
+        )
+
+
+def choice(default: str, choices: tuple[str, ...]) -> Any:
+    """Declare a parameter that is one of some words, and not the kernel's."""
+
+    def check(value: object, name: str) -> object:
+        check_choice(value, name, choices)
+        return value
+
+    return parameter(default, check, kernel=False)
+
+
+def count_from_one(default: int) -> Any:
+    """Declare a parameter that is a positive integer."""
+
+    def check(value: object, name: str) -> int:
+        if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
+            raise TypeError(f"{name}: got {value!r}, wanted a positive integer")
+        if value < 1:
+            raise ValueError(f"{name}: got {value}, wanted a positive integer")
+        return int(value)
+
+    return parameter(default, check)

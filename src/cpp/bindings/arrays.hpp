@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "../kernels/pairwise.hpp"
 #include "../kernels/views.hpp"
 #include "../parallel.hpp"
 
@@ -42,6 +43,13 @@ inline View view(const Operand& operand, const std::vector<std::size_t>& shape) 
 
 inline View view(const MaybeOperand& operand, const std::vector<std::size_t>& shape) { return operand ? view(*operand, shape) : View(); }
 
+/// A matrix of float32 or float64 in C order.
+inline Matrix rows_of(const py::array& array) {
+  if (array.ndim() != 2 || !(array.flags() & py::array::c_style)) throw std::logic_error("rows must lie side by side");
+  const auto depth = static_cast<std::size_t>(array.shape(1));
+  return {array.data(), static_cast<std::size_t>(array.shape(0)), depth, depth, py::isinstance<py::array_t<double>>(array)};
+}
+
 /// Runs work(interrupt) without the GIL; Ctrl-C in the main thread ends it with KeyboardInterrupt.
 template <class Work>
 auto without_gil(Work&& work) {
@@ -59,6 +67,10 @@ auto without_gil(Work&& work) {
 
 void bind_elementwise(py::module_& m);
 void bind_rowwise(py::module_& m);
+void bind_pairwise(py::module_& m);
+void bind_embedding(py::module_& m);
+void bind_tuples(py::module_& m);
+void bind_covariance(py::module_& m);
 void bind_math(py::module_& m);
 
 }  // namespace pyloss::bindings

@@ -15,5 +15,9 @@ PYBIND11_MODULE(PYLOSS_MODULE, m, pybind11::mod_gil_not_used()) {
 #endif
   bindings::bind_elementwise(m);
   bindings::bind_rowwise(m);
+  bindings::bind_pairwise(m);
+  bindings::bind_embedding(m);
+  bindings::bind_tuples(m);
+  bindings::bind_covariance(m);
   bindings::bind_math(m);
 }

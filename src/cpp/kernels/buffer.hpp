@@ -1,8 +1,8 @@
-// Memory of one thread, aligned to a group.
+// Memory aligned to a group, not initialised.
 #pragma once
 
 #include <cstdint>
-#include <vector>
+#include <memory>
 
 #include "../simd/lanes.hpp"
 
@@ -12,17 +12,17 @@ template <class T>
 class Buffer {
  public:
   Buffer() = default;
-  explicit Buffer(std::size_t size) : data_(size + simd::group<T>) {
-    const auto address = reinterpret_cast<std::uintptr_t>(data_.data());
-    first_ = data_.data() + (-address % simd::group_bytes) / sizeof(T);
+  explicit Buffer(std::size_t size) : data_(std::make_unique_for_overwrite<T[]>(size + simd::group<T>)) {
+    const auto address = reinterpret_cast<std::uintptr_t>(data_.get());
+    first_ = data_.get() + (-address % simd::group_bytes) / sizeof(T);
   }
-  Buffer(Buffer&&) noexcept = default;  // moving a vector keeps its memory
+  Buffer(Buffer&&) noexcept = default;
   Buffer& operator=(Buffer&&) noexcept = default;
 
   T* data() const { return first_; }
 
  private:
-  std::vector<T> data_;
+  std::unique_ptr<T[]> data_;
   T* first_ = nullptr;
 };
 

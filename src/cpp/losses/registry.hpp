@@ -3,6 +3,7 @@
 
 #include "binary.hpp"
 #include "likelihood.hpp"
+#include "metric_learning.hpp"
 #include "multiclass.hpp"
 #include "regression.hpp"
 
@@ -16,5 +17,16 @@ using Elementwise = List<MSE, MAE, Huber, Quantile, LogCosh,  // regression
                          BCEWithLogits, Hinge>;               // binary
 
 using Rowwise = List<CrossEntropy>;  // multiclass
+
+// metric learning
+
+using Embedding = List<Contrastive, Triplet, LiftedStructure, Circle, MultiSimilarity, NCA, LMNN, NTXent, SupCon,  // one batch
+                       ProxyNCA, ProxyAnchor,                                                                      // proxies
+                       InfoNCE, SigLIP,                                                                            // two views
+                       Gaussian, Laplacian, Distance>;  // what MMD and EnergyDistance add up
+
+using OfTuples = List<GivenPairs, GivenTriplets, Quadruplet, Center, CosineEmbedding>;
+
+using OfCovariances = List<BarlowTwins, VICReg, CORAL>;
 
 }  // namespace pyloss

@@ -131,6 +131,14 @@ class Sum {
     lanes_[2 * Place + 1] = fma(Pack<double>(widen_high(a.v)), Pack<double>(scale), lanes_[2 * Place + 1]);
   }
 
+  /// a * b of float64, for the two halves of a pack of float32.
+  template <std::size_t Place>
+  PYLOSS_INLINE void add_products(std::integral_constant<std::size_t, Place>, Pack<double> a_low, Pack<double> b_low, Pack<double> a_high,
+                                  Pack<double> b_high) {
+    lanes_[2 * Place] = fma(a_low, b_low, lanes_[2 * Place]);
+    lanes_[2 * Place + 1] = fma(a_high, b_high, lanes_[2 * Place + 1]);
+  }
+
   /// A whole group.
   PYLOSS_INLINE void add(const std::array<Pack<T>, size / Pack<T>::lanes>& packs) {
     [&]<std::size_t... Place>(std::index_sequence<Place...>) PYLOSS_INLINE_LAMBDA {

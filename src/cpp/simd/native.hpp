@@ -35,6 +35,13 @@ inline constexpr bool has_fma = true;
 inline constexpr bool has_fma = false;
 #endif
 
+/// Vector registers: what a tile of sums may occupy.
+#if defined(PYLOSS_AVX512) || defined(__aarch64__)
+inline constexpr std::size_t native_registers = 32;
+#else
+inline constexpr std::size_t native_registers = 16;
+#endif
+
 /// Every loop works on groups of this many bytes whatever the machine's width, so that all levels add in the same order.
 inline constexpr std::size_t group_bytes = 64;
 
@@ -46,7 +53,7 @@ using NativeFloat = Native<float>;
 using NativeDouble = Native<double>;
 
 // On every level: fma(a, b, c) = a * b + c; round() to the nearest even integer; max(a, b) and min(a, b) keep a if it is NaN, and of
-// zeros too. The machine's instruction keeps its second operand, hence the exchange.
+// zeros too. The machine's instruction keeps its second operand, hence the exchange. sign_bits() has bit i set where lane i is negative.
 #if defined(PYLOSS_AVX512)
 
 // Full masks where GCC 12 would warn of the undefined operand inside its own unmasked intrinsics; the code is the same.
@@ -68,6 +75,8 @@ PYLOSS_INLINE void stream(float* to, NativeFloat a) { _mm512_stream_ps(to, a); }
 PYLOSS_INLINE void stream(double* to, NativeDouble a) { _mm512_stream_pd(to, a); }
 PYLOSS_INLINE NativeDouble widen_low(NativeFloat a) { return _mm512_maskz_cvtps_pd(0xff, _mm512_maskz_extractf32x8_ps(0xff, a, 0)); }
 PYLOSS_INLINE NativeDouble widen_high(NativeFloat a) { return _mm512_maskz_cvtps_pd(0xff, _mm512_maskz_extractf32x8_ps(0xff, a, 1)); }
+PYLOSS_INLINE unsigned sign_bits(NativeFloat a) { return _mm512_movepi32_mask(_mm512_castps_si512(a)); }
+PYLOSS_INLINE unsigned sign_bits(NativeDouble a) { return _mm512_movepi64_mask(_mm512_castpd_si512(a)); }
 
 #elif defined(PYLOSS_AVX2)
 
@@ -85,6 +94,8 @@ PYLOSS_INLINE void stream(float* to, NativeFloat a) { _mm256_stream_ps(to, a); }
 PYLOSS_INLINE void stream(double* to, NativeDouble a) { _mm256_stream_pd(to, a); }
 PYLOSS_INLINE NativeDouble widen_low(NativeFloat a) { return _mm256_cvtps_pd(_mm256_castps256_ps128(a)); }
 PYLOSS_INLINE NativeDouble widen_high(NativeFloat a) { return _mm256_cvtps_pd(_mm256_extractf128_ps(a, 1)); }
+PYLOSS_INLINE unsigned sign_bits(NativeFloat a) { return static_cast<unsigned>(_mm256_movemask_ps(a)); }
+PYLOSS_INLINE unsigned sign_bits(NativeDouble a) { return static_cast<unsigned>(_mm256_movemask_pd(a)); }
 
 #elif defined(__x86_64__)
 
@@ -102,6 +113,8 @@ PYLOSS_INLINE void stream(float* to, NativeFloat a) { _mm_stream_ps(to, a); }
 PYLOSS_INLINE void stream(double* to, NativeDouble a) { _mm_stream_pd(to, a); }
 PYLOSS_INLINE NativeDouble widen_low(NativeFloat a) { return _mm_cvtps_pd(a); }
 PYLOSS_INLINE NativeDouble widen_high(NativeFloat a) { return _mm_cvtps_pd(_mm_movehl_ps(a, a)); }
+PYLOSS_INLINE unsigned sign_bits(NativeFloat a) { return static_cast<unsigned>(_mm_movemask_ps(a)); }
+PYLOSS_INLINE unsigned sign_bits(NativeDouble a) { return static_cast<unsigned>(_mm_movemask_pd(a)); }
 
 #elif defined(__ARM_NEON) && defined(__aarch64__)
 
@@ -119,6 +132,14 @@ PYLOSS_INLINE void stream(float* to, NativeFloat a) { std::memcpy(to, &a, sizeof
 PYLOSS_INLINE void stream(double* to, NativeDouble a) { std::memcpy(to, &a, sizeof a); }
 PYLOSS_INLINE NativeDouble widen_low(NativeFloat a) { return vcvt_f64_f32(vget_low_f32(a)); }
 PYLOSS_INLINE NativeDouble widen_high(NativeFloat a) { return vcvt_high_f64_f32(a); }
+PYLOSS_INLINE unsigned sign_bits(NativeFloat a) {
+  const uint32x4_t signs = vshrq_n_u32(vreinterpretq_u32_f32(a), 31);
+  return vgetq_lane_u32(signs, 0) | vgetq_lane_u32(signs, 1) << 1 | vgetq_lane_u32(signs, 2) << 2 | vgetq_lane_u32(signs, 3) << 3;
+}
+PYLOSS_INLINE unsigned sign_bits(NativeDouble a) {
+  const uint64x2_t signs = vshrq_n_u64(vreinterpretq_u64_f64(a), 63);
+  return static_cast<unsigned>(vgetq_lane_u64(signs, 0) | vgetq_lane_u64(signs, 1) << 1);
+}
 
 #else
 #error "pyloss needs x86-64 (v2 or later) or AArch64"

@@ -37,6 +37,9 @@ struct Pack {
   /// Every lane the same. Subtracting zero keeps the sign of -0.0, which adding zero would lose.
   PYLOSS_INLINE Pack(double x) : v(static_cast<T>(x) - Native<T>{}) {}
 
+  /// Every lane x.
+  static PYLOSS_INLINE Pack all(T x) { return x - Native<T>{}; }
+
   static PYLOSS_INLINE Pack load(const T* from) {
     Pack a;
     std::memcpy(&a.v, from, sizeof a.v);
@@ -119,6 +122,12 @@ PYLOSS_INLINE Mask<T> signbit(Pack<T> a) {
 template <class T>
 PYLOSS_INLINE Pack<T> turn(Pack<T> a, Pack<T> sign) {
   return Pack<T>::from_bits(a.bits() ^ (sign.bits() & integers<T>(std::numeric_limits<IntegerOf<T>>::min())));
+}
+
+/// Bit i is set where lane i is true.
+template <class T>
+PYLOSS_INLINE unsigned bits_of(Mask<T> mask) {
+  return sign_bits(std::bit_cast<Native<T>>(mask.bits));
 }
 
 /// -1, 0 or 1; NaN for NaN.

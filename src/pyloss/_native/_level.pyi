@@ -69,9 +69,43 @@ def check_weights(weight: Operand, shape: collections.abc.Sequence[int], threads
     First index of a negative or non-finite weight, if any, and the sum of the weights broadcast to `shape`.
     """
 
+def covariance(
+    loss: str,
+    parameters: collections.abc.Sequence[float],
+    x: numpy.ndarray,
+    y: numpy.ndarray,
+    grads: tuple[numpy.ndarray, numpy.ndarray] | None,
+    threads: int,
+) -> float: ...
+def covariance_losses() -> dict[str, int]:
+    """
+    Name -> number of parameters of every kernel of the covariances of two batches.
+    """
+
 def elementwise_losses() -> dict[str, tuple[int, int]]:
     """
     Name -> (number of parameters, number of inputs) of every elementwise kernel.
+    """
+
+def embedding(
+    loss: str,
+    parameters: collections.abc.Sequence[float],
+    metric: str,
+    x: numpy.ndarray,
+    x_labels: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+    y: numpy.ndarray,
+    y_labels: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+    self: bool,
+    mean: bool,
+    scale: float,
+    terms: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+    grad_x: numpy.ndarray | None,
+    grad_y: numpy.ndarray | None,
+    threads: int,
+) -> float: ...
+def embedding_losses() -> dict[str, int]:
+    """
+    Name -> number of parameters of every kernel of a batch of embeddings.
     """
 
 @typing.overload
@@ -87,6 +121,25 @@ def max_threads() -> int:
     What OpenMP would use now: OMP_NUM_THREADS or threadpoolctl's limit.
     """
 
+def mine(
+    kind: str,
+    metric: str,
+    x: numpy.ndarray,
+    labels: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+    threads: int,
+) -> numpy.typing.NDArray[numpy.int64]: ...
+def nearest(
+    metric: tuple[str, float], x: numpy.ndarray, y: numpy.ndarray, self: bool, float64: bool, k: int, threads: int
+) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.int64]]: ...
+def paired(
+    metric: tuple[str, float], x: numpy.ndarray, y: numpy.ndarray, threads: int
+) -> numpy.typing.NDArray[numpy.float64]: ...
+def pairwise(
+    metric: tuple[str, float], x: numpy.ndarray, y: numpy.ndarray, self: bool, float64: bool, out: Operand, threads: int
+) -> None: ...
+def pairwise_vjp(
+    metric: tuple[str, float], x: numpy.ndarray, y: numpy.ndarray, cotangent: Operand, threads: int
+) -> numpy.typing.NDArray[numpy.float64]: ...
 def rowwise(
     components: collections.abc.Sequence[RowComponent],
     scores: Operand,
@@ -105,6 +158,36 @@ def rowwise_losses() -> dict[str, int]:
     """
     Name -> number of parameters of every rowwise kernel.
     """
+
+def tuples(
+    loss: str,
+    parameters: collections.abc.Sequence[float],
+    metric: str,
+    inputs: collections.abc.Sequence[numpy.ndarray],
+    sources: collections.abc.Sequence[int],
+    indices: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+    marks: typing.Annotated[numpy.typing.ArrayLike, numpy.float64] | None,
+    mean: bool,
+    terms: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+    grads: collections.abc.Sequence[numpy.ndarray],
+    threads: int,
+) -> float: ...
+def tuples_losses() -> dict[str, int]:
+    """
+    Name -> number of parameters of every kernel of given tuples of rows.
+    """
+
+def within(
+    metric: tuple[str, float],
+    x: numpy.ndarray,
+    y: numpy.ndarray,
+    self: bool,
+    float64: bool,
+    radius: float,
+    threads: int,
+) -> tuple[
+    numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float64]
+]: ...
 
 compiler: str
 level: str

@@ -1,23 +1,72 @@
 """Every loss, one module for each family."""
 
-from ._loss import Info, Loss, find, registered
+from ._loss import Info, Loss, PredictionLoss, find, registered
 from .binary import BCEWithLogits, Hinge
 from .likelihood import PoissonNLL
+from .metric_learning import (
+    CORAL,
+    LMNN,
+    MMD,
+    NCA,
+    BarlowTwins,
+    Center,
+    Circle,
+    Contrastive,
+    CosineEmbedding,
+    EnergyDistance,
+    InfoNCE,
+    LiftedStructure,
+    MultiSimilarity,
+    NPair,
+    NTXent,
+    ProxyAnchor,
+    ProxyNCA,
+    Quadruplet,
+    SigLIP,
+    SupCon,
+    Triplet,
+    VICReg,
+    mine,
+)
 from .multiclass import CrossEntropy
 from .regression import MAE, MSE, Huber, LogCosh, Quantile
 
 __all__ = [
+    "CORAL",
+    "LMNN",
     "MAE",
+    "MMD",
     "MSE",
+    "NCA",
     "BCEWithLogits",
+    "BarlowTwins",
+    "Center",
+    "Circle",
+    "Contrastive",
+    "CosineEmbedding",
     "CrossEntropy",
+    "EnergyDistance",
     "Hinge",
     "Huber",
     "Info",
+    "InfoNCE",
+    "LiftedStructure",
     "LogCosh",
     "Loss",
+    "MultiSimilarity",
+    "NPair",
+    "NTXent",
     "PoissonNLL",
+    "PredictionLoss",
+    "ProxyAnchor",
+    "ProxyNCA",
+    "Quadruplet",
     "Quantile",
+    "SigLIP",
+    "SupCon",
+    "Triplet",
+    "VICReg",
     "find",
+    "mine",
     "registered",
 ]

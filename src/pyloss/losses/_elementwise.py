@@ -22,18 +22,18 @@ from .._arguments import (
 )
 from .._native import kernels
 from ._call import Call, maybe
-from ._loss import Loss, show_sum
+from ._loss import PredictionLoss, show_sum
 
 
-class Elementwise(Loss):
+class Elementwise(PredictionLoss):
     """A loss of its own kernel, or a sum of such losses."""
 
     @classmethod
     def _check_kernel(cls) -> None:
         known = kernels.elementwise_losses()
-        if cls.kernel not in known:
+        if cls.name not in known:
             raise ImportError(
-                f"{cls.__name__}: there is no elementwise kernel {cls.kernel!r}; the list in registry.hpp lacks it"
+                f"{cls.__name__}: there is no elementwise kernel {cls.name!r}; the list in registry.hpp lacks it"
             )
         # The dataclass decorator has not run yet: fields still stand where they were declared.
         fields = [value.metadata for value in cls.__dict__.values() if isinstance(value, dataclasses.Field)]
@@ -41,9 +41,9 @@ class Elementwise(Loss):
             sum(field["kernel"] for field in fields),
             2 + sum(field["as_input"] is not None for field in fields),
         )
-        if known[cls.kernel] != expected:
+        if known[cls.name] != expected:
             raise ImportError(
-                f"{cls.__name__}: the kernel takes {known[cls.kernel]} parameters and inputs, the class has {expected}"
+                f"{cls.__name__}: the kernel takes {known[cls.name]} parameters and inputs, the class has {expected}"
             )
 
     @property
@@ -68,22 +68,20 @@ class Elementwise(Loss):
             assert isinstance(loss, Elementwise)
             own = loss._own_inputs
             constants = [each for each in own if isinstance(each, float)]
-            terms.append(
-                (loss.kernel, loss._parameters, coefficient, constants if len(constants) == len(own) else None)
-            )
+            terms.append((loss.name, loss._parameters, coefficient, constants if len(constants) == len(own) else None))
         return kernels.ElementwisePlan(terms)
 
     @cached_property
     def _input_count(self) -> int:
         """How many arrays the caller gives."""
         known = kernels.elementwise_losses()
-        return max(known[loss.kernel][1] - len(loss._own_inputs) for _, loss in self._terms)  # type: ignore[attr-defined]
+        return max(known[loss.name][1] - len(loss._own_inputs) for _, loss in self._terms)  # type: ignore[attr-defined]
 
     @cached_property
     def _small(self) -> Any:
         return self._plan.small
 
-    def _sum(self, terms: tuple[tuple[float, Loss], ...]) -> Loss:
+    def _sum(self, terms: tuple[tuple[float, PredictionLoss], ...]) -> PredictionLoss:
         return ElementwiseSum(terms)
 
     def _compute(
@@ -154,7 +152,7 @@ def _memory_order(pred: Array) -> tuple[int, ...] | None:
 class ElementwiseSum(Elementwise):
     """A sum of scaled losses of the same inputs, computed block by block in one pass over memory."""
 
-    terms: tuple[tuple[float, Loss], ...]
+    terms: tuple[tuple[float, PredictionLoss], ...]
 
     def __post_init__(self) -> None:
         """Check that the terms go together."""
@@ -166,5 +164,5 @@ class ElementwiseSum(Elementwise):
         return show_sum(self.terms)
 
     @property
-    def _terms(self) -> tuple[tuple[float, Loss], ...]:
+    def _terms(self) -> tuple[tuple[float, PredictionLoss], ...]:
         return self.terms

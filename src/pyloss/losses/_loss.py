@@ -80,21 +80,18 @@ def registered() -> dict[str, type[Loss]]:
 
 
 class Loss(ABC):
-    """A loss: call it for its value, or ask for its derivatives in the same pass over memory.
-
-    ``a * loss`` and ``loss + loss`` are losses too; sums of losses with the same inputs are computed in one pass.
-    """
+    """What every loss is: immutable, hashable, printed as its constructor, known to `pyloss.get` by its name."""
 
     info: ClassVar[Info]
-    kernel: ClassVar[str]
+    name: ClassVar[str]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Register a loss that names its kernel; without the kernel, the import fails."""
         super().__init_subclass__(**kwargs)
-        if "kernel" in cls.__dict__:
+        if "name" in cls.__dict__:
             cls._check_kernel()
-            cls.info = dataclasses.replace(cls.info, name=cls.kernel, formula=_formula(cls))
-            _registry[cls.kernel] = cls
+            cls.info = dataclasses.replace(cls.info, name=cls.name, formula=_formula(cls))
+            _registry[cls.name] = cls
 
     def __post_init__(self) -> None:
         """Check every parameter; what is stored is its final value."""
@@ -111,6 +108,13 @@ class Loss(ABC):
     def _check_kernel(cls) -> None:
         """Raise if the kernels have no such loss, or one of other parameters."""
 
+
+class PredictionLoss(Loss):
+    """A loss of predictions: call it for its value, or ask for its derivatives in the same pass over memory.
+
+    ``a * loss`` and ``loss + loss`` are losses too; sums of losses with the same inputs are computed in one pass.
+    """
+
     @abstractmethod
     def _small(self, pred: ArrayLike, target: ArrayLike, want: int, reduction: object) -> Any:
         """Return the result of a small plain call, or None if it is not one."""
@@ -122,14 +126,14 @@ class Loss(ABC):
         """Check the arguments of a call and compute it; the value, then the derivatives wanted."""
 
     @abstractmethod
-    def _sum(self, terms: tuple[tuple[float, Loss], ...]) -> Loss:
+    def _sum(self, terms: tuple[tuple[float, PredictionLoss], ...]) -> PredictionLoss:
         """Return a sum of scaled losses of this kind."""
 
     @property
-    def _terms(self) -> tuple[tuple[float, Loss], ...]:
+    def _terms(self) -> tuple[tuple[float, PredictionLoss], ...]:
         return ((1.0, self),)
 
-    def __mul__(self, factor: float) -> Loss:
+    def __mul__(self, factor: float) -> PredictionLoss:
         """Scale the loss."""
         if isinstance(factor, Loss):
             return NotImplemented
@@ -138,13 +142,13 @@ class Loss(ABC):
 
     __rmul__ = __mul__
 
-    def __neg__(self) -> Loss:
+    def __neg__(self) -> PredictionLoss:
         """Turn the loss into a gain."""
         return self * -1.0
 
-    def __add__(self, other: Loss) -> Loss:
+    def __add__(self, other: PredictionLoss) -> PredictionLoss:
         """Add a loss of the same inputs."""
-        if not isinstance(other, Loss):
+        if not isinstance(other, PredictionLoss):
             return NotImplemented
         return self._sum(self._terms + other._terms)
 

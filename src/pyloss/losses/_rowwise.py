@@ -20,21 +20,21 @@ from .._arguments import (
 )
 from .._native import kernels
 from ._call import Call, maybe
-from ._loss import Loss, show_sum
+from ._loss import PredictionLoss, show_sum
 
 # Fields that the row engine itself understands, whichever loss has them.
 _ENGINE = ("class_weight", "label_smoothing", "softcap", "temperature", "ignore_index")
 
 
-class Rowwise(Loss):
+class Rowwise(PredictionLoss):
     """A loss of its own kernel, or a sum of such losses."""
 
     @classmethod
     def _check_kernel(cls) -> None:
         known = kernels.rowwise_losses()
-        if cls.kernel not in known:
+        if cls.name not in known:
             raise ImportError(
-                f"{cls.__name__}: there is no rowwise kernel {cls.kernel!r}; the list in registry.hpp lacks it"
+                f"{cls.__name__}: there is no rowwise kernel {cls.name!r}; the list in registry.hpp lacks it"
             )
 
     @cached_property
@@ -42,7 +42,7 @@ class Rowwise(Loss):
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
         weight = fields.get("class_weight")
         return kernels.RowComponent(
-            name=self.kernel,
+            name=self.name,
             parameters=[float(value) for name, value in fields.items() if name not in _ENGINE],
             class_weight=[] if weight is None else list(weight),
             label_smoothing=fields.get("label_smoothing", 0.0),
@@ -54,7 +54,7 @@ class Rowwise(Loss):
     def _small(self, pred: ArrayLike, target: ArrayLike, want: int, reduction: object) -> Any:
         return None
 
-    def _sum(self, terms: tuple[tuple[float, Loss], ...]) -> Loss:
+    def _sum(self, terms: tuple[tuple[float, PredictionLoss], ...]) -> PredictionLoss:
         return RowwiseSum(terms)
 
     def _compute(
@@ -124,7 +124,7 @@ def _are_labels(target: Array, shape: tuple[int, ...]) -> bool:
 class RowwiseSum(Rowwise):
     """A sum of scaled row losses of the same inputs."""
 
-    terms: tuple[tuple[float, Loss], ...]
+    terms: tuple[tuple[float, PredictionLoss], ...]
 
     def __post_init__(self) -> None:
         """Check that the terms go together."""
@@ -136,5 +136,5 @@ class RowwiseSum(Rowwise):
         return show_sum(self.terms)
 
     @property
-    def _terms(self) -> tuple[tuple[float, Loss], ...]:
+    def _terms(self) -> tuple[tuple[float, PredictionLoss], ...]:
         return self.terms

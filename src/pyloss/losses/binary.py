@@ -48,7 +48,7 @@ class BCEWithLogits(Elementwise):
 
     pos_weight: float | tuple[float, ...] | None = parameter(None, POSITIVE.optional_numbers, as_input=1.0)
     label_smoothing: float = parameter(0.0, BELOW_ONE.number)
-    kernel: ClassVar[str] = "bce_with_logits"
+    name: ClassVar[str] = "bce_with_logits"
     info: ClassVar[Info] = Info(
         task="binary classification",
         convex=True,
@@ -91,7 +91,7 @@ class Hinge(Elementwise):
     """
 
     margin: float = parameter(1.0, POSITIVE.number)
-    kernel: ClassVar[str] = "hinge"
+    name: ClassVar[str] = "hinge"
     info: ClassVar[Info] = Info(
         task="binary classification",
         convex=True,

@@ -53,7 +53,7 @@ class PoissonNLL(Elementwise):
     log_input: bool = flag(True)
     full: bool = flag(False)
     eps: float = parameter(1e-8, NON_NEGATIVE.number)
-    kernel: ClassVar[str] = "poisson_nll"
+    name: ClassVar[str] = "poisson_nll"
     info: ClassVar[Info] = Info(
         task="count regression",
         convex=True,

@@ -66,7 +66,7 @@ class CrossEntropy(Rowwise):
     z_loss: float = parameter(0.0, NON_NEGATIVE.number)
     softcap: float | None = parameter(None, POSITIVE.optional)
     temperature: float = parameter(1.0, POSITIVE.number)
-    kernel: ClassVar[str] = "cross_entropy"
+    name: ClassVar[str] = "cross_entropy"
     info: ClassVar[Info] = Info(
         task="multiclass classification",
         convex=True,

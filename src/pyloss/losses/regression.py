@@ -38,7 +38,7 @@ class MSE(Elementwise):
     array([-1.,  4.])
     """
 
-    kernel: ClassVar[str] = "mse"
+    name: ClassVar[str] = "mse"
     info: ClassVar[Info] = Info(
         task="regression",
         convex=True,
@@ -74,7 +74,7 @@ class MAE(Elementwise):
     2.5
     """
 
-    kernel: ClassVar[str] = "mae"
+    name: ClassVar[str] = "mae"
     info: ClassVar[Info] = Info(
         task="regression", convex=True, differentiable=False, outliers="low", probabilistic=True, source="torch l1_loss"
     )
@@ -112,7 +112,7 @@ class Huber(Elementwise):
     """
 
     delta: float = parameter(1.0, POSITIVE.number)
-    kernel: ClassVar[str] = "huber"
+    name: ClassVar[str] = "huber"
     info: ClassVar[Info] = Info(
         task="regression", convex=True, differentiable=True, outliers="low", source="Huber 1964"
     )
@@ -152,7 +152,7 @@ class Quantile(Elementwise):
     """
 
     q: float | tuple[float, ...] = parameter(0.5, OPEN_UNIT.numbers, as_input=0.5)
-    kernel: ClassVar[str] = "quantile"
+    name: ClassVar[str] = "quantile"
     info: ClassVar[Info] = Info(
         task="quantile regression", convex=True, differentiable=False, outliers="low", source="Koenker and Bassett 1978"
     )
@@ -184,7 +184,7 @@ class LogCosh(Elementwise):
     999.306853
     """
 
-    kernel: ClassVar[str] = "log_cosh"
+    name: ClassVar[str] = "log_cosh"
     info: ClassVar[Info] = Info(
         task="regression", convex=True, differentiable=True, outliers="low", source="Keras LogCosh"
     )

@@ -1,0 +1,31 @@
+// Losses of the covariances of the columns of two batches.
+#pragma once
+
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "../parallel.hpp"
+#include "pairwise.hpp"
+
+namespace pyloss {
+
+struct CovarianceCall {
+  std::string_view loss;
+  std::vector<double> parameters;
+  Matrix x, y;                                // of one type and depth
+  void *grad_x = nullptr, *grad_y = nullptr;  // overwritten
+  int threads = 1;
+};
+
+struct CovarianceEntry {
+  std::string_view name;
+  std::size_t parameters;
+};
+
+std::span<const CovarianceEntry> covariance_table();
+
+/// False if interrupted.
+bool run_covariance(const CovarianceCall& call, Interrupt& interrupt, double& value);
+
+}  // namespace pyloss

@@ -1,0 +1,602 @@
+#include "pairwise.hpp"
+
+#include <atomic>
+#include <cmath>
+#include <limits>
+#include <memory>
+#include <type_traits>
+
+#include "../distances/metrics.hpp"
+#include "inner_products.hpp"
+
+namespace pyloss {
+
+namespace {
+
+using simd::Pack;
+
+/// Rows and columns that one thread takes at a time: the rows' panels stay in the second-level cache, a panel of columns in the first.
+constexpr std::size_t unit_rows = 96, unit_columns = 1024;
+
+/// The sums of one pair in every lane, the features side by side.
+template <class T, class Metric>
+void sums_of_pair(const Metric& metric, const T* x, const T* y, std::size_t depth, Pack<T>* all) {
+  using V = Pack<T>;
+  constexpr std::size_t places = simd::group<T> / V::lanes;
+  V sum[places][Metric::sums];
+  for (auto& place : sum) {
+    for (V& each : place) each = 0.0;
+  }
+  simd::for_each_pack<T>(depth, [&](std::size_t i, auto place, auto lanes)
+                                    PYLOSS_INLINE_LAMBDA { metric.step(sum[place], lanes.load(x + i), lanes.load(y + i)); });
+  for (std::size_t s = 0; s < Metric::sums; ++s) {
+    T lane[simd::group<T>];
+    for (std::size_t p = 0; p < places; ++p) sum[p][s].store(lane + p * V::lanes);
+    for (std::size_t half = simd::group<T> / 2; half > 0; half /= 2) {
+      for (std::size_t i = 0; i < half; ++i) {
+        T merged[V::lanes];
+        metric.merge(V::all(lane[i]), V::all(lane[i + half])).store(merged);
+        lane[i] = merged[0];
+      }
+    }
+    all[s] = V::all(lane[0]);
+  }
+}
+
+/// A power of two by which rows are multiplied where that does not change their distances: sums of the largest numbers would overflow.
+template <class Metric>
+double scale_of(const PairwiseCall& call) {
+  if constexpr (Metric::scale_free) {
+    const double most = call.x.float64 ? std::numeric_limits<double>::max() : static_cast<double>(std::numeric_limits<float>::max());
+    if (std::max(largest_of(call.x), largest_of(call.y)) > std::scalbn(most, -40)) return 0x1p-40;
+  }
+  return 1.0;
+}
+
+template <class From, class To>
+void read_scaled(const From* from, std::size_t depth, double scale, To* to) {
+  for (std::size_t k = 0; k < depth; ++k) to[k] = static_cast<To>(scale == 1.0 ? from[k] : static_cast<From>(scale) * from[k]);
+}
+
+/// The distance of a pair whose sum of powers has left the range of float64: by the powers of the quotients by the largest difference.
+double minkowski_by_largest(const double* x, const double* y, std::size_t depth, double p) {
+  double largest = 0.0, sum = 0.0;
+  for (std::size_t k = 0; k < depth; ++k) {
+    const double r = std::abs(x[k] - y[k]);
+    if (r != r) return r;
+    largest = std::max(largest, r);
+  }
+  if (largest == 0.0 || !(largest < simd::infinity<double>)) return largest;
+  for (std::size_t k = 0; k < depth; ++k) sum += std::pow(std::abs(x[k] - y[k]) / largest, p);
+  return largest * std::pow(sum, 1.0 / p);
+}
+
+/// `distance`, or what it should be.
+template <class T, class Metric>
+double corrected(const Metric& metric, const T* x, const T* y, std::size_t depth, double distance) {
+  if constexpr (requires { metric.p; } && sizeof(T) == 8) {
+    const double power = metric.p * std::log2(distance);
+    if (!(power > -900.0 && power < 900.0)) return minkowski_by_largest(x, y, depth, metric.p);
+  }
+  return distance;
+}
+
+/// A metric that adds up over the features, as the loops over tiles see it: they are compiled once for all such metrics.
+template <class T>
+class Summed {
+ public:
+  virtual ~Summed() = default;
+  /// Distances of a panel of rows and one of columns.
+  virtual void measure(const T* a, const T* b, std::size_t depth, T* tile) const = 0;
+  virtual double in_float64(const double* x, const double* y, std::size_t depth) const = 0;
+  /// `distance` of the two rows, or what it should be.
+  virtual double correct(const double* x, const double* y, std::size_t depth, double distance) const = 0;
+
+  double scale = 1.0;                                  // of the rows
+  double least = -1.0, most = simd::infinity<double>;  // distances beyond these want correct()
+};
+
+template <class T, class Metric>
+class SummedBy final : public Summed<T> {
+ public:
+  SummedBy(const PairwiseCall& call, const Metric& metric) : metric_(metric) {
+    this->scale = scale_of<Metric>(call);
+    if constexpr (requires { metric.p; }) this->least = std::exp2(-900.0 / metric.p), this->most = std::exp2(900.0 / metric.p);
+  }
+
+  void measure(const T* a, const T* b, std::size_t depth, T* tile) const override {
+    using V = Pack<T>;
+    constexpr std::size_t size = Tile<T>::rows * Tile<T>::columns;
+    alignas(simd::group_bytes) T totals[Metric::sums * size];
+    accumulate<T>(metric_, a, b, depth, totals);
+    for (std::size_t at = 0; at < size; at += V::lanes) {
+      V sum[Metric::sums];
+      for (std::size_t s = 0; s < Metric::sums; ++s) sum[s] = V::load(totals + s * size + at);
+      metric_.finish(sum).store(tile + at);
+    }
+  }
+  double in_float64(const double* x, const double* y, std::size_t depth) const override {
+    Pack<double> sum[Metric::sums];
+    sums_of_pair<double>(metric_, x, y, depth, sum);
+    double distance[Pack<double>::lanes];
+    metric_.finish(sum).store(distance);
+    return distance[0];
+  }
+  double correct(const double* x, const double* y, std::size_t depth, double distance) const override {
+    return corrected(metric_, x, y, depth, distance);
+  }
+
+ private:
+  Metric metric_;
+};
+
+/// Rows in panels for such a metric. Nearest neighbours of float32 rows are ranked by sums in float64.
+template <class T>
+class Features {
+ public:
+  using V = Pack<T>;
+  static constexpr std::size_t rows = Tile<T>::rows, columns = Tile<T>::columns;
+
+  Features(const PairwiseCall& call, std::unique_ptr<const Summed<T>> metric, Interrupt& interrupt)
+      : call_(call), metric_(std::move(metric)), x_(call.x.count, call.x.depth, rows), y_(call.y.count, call.y.depth, columns) {
+    const auto pack = [&](const Matrix& all, Panels<T>& panels) {
+      for_each_chunk(panels.panels(), call.threads, interrupt,
+                     [&](std::size_t panel, int) { panels.pack(panel, [&](std::size_t row, T* to) { read(all, row, to); }); });
+    };
+    pack(call.x, x_);
+    pack(call.y, y_);
+  }
+
+  std::size_t x_panels() const { return x_.panels(); }
+  std::size_t y_panels() const { return y_.panels(); }
+
+  void accumulate(std::size_t i, std::size_t j, T* tile) const {
+    metric_->measure(x_.panel(i), y_.panel(j), call_.x.depth, tile);
+    if (metric_->least < 0.0) return;
+    for (std::size_t row = i * rows; row < std::min((i + 1) * rows, call_.x.count); ++row) {
+      for (std::size_t column = j * columns; column < std::min((j + 1) * columns, call_.y.count); ++column) {
+        T& distance = tile[(row - i * rows) * columns + column - j * columns];
+        if (static_cast<double>(distance) > metric_->least && static_cast<double>(distance) < metric_->most) continue;
+        distance = static_cast<T>(with_pair(row, column, [&](const double* x, const double* y) {
+          return metric_->correct(x, y, call_.x.depth, static_cast<double>(distance));
+        }));
+      }
+    }
+  }
+  void finish(std::size_t, std::size_t, T*) const {}
+  T base(std::size_t) const { return 0; }
+  PYLOSS_INLINE V beyond(std::size_t, const T* at) const { return V::load(at) * V(1.0 - doubt); }
+  T slack(std::size_t, std::size_t, T lower) const { return doubt == 0.0 ? T{0} : lower * static_cast<T>(2.5 * doubt) + T{1e-30}; }
+  T highest_lower(double radius) const {
+    return radius <= static_cast<double>(std::numeric_limits<T>::max()) ? static_cast<T>(radius) : simd::infinity<T>;
+  }
+  double exact(std::size_t i, std::size_t j, T lower) const {
+    if constexpr (sizeof(T) == 8) return lower;
+    return with_pair(i, j, [&](const double* x, const double* y) { return metric_->in_float64(x, y, call_.x.depth); });
+  }
+  bool similarity() const { return false; }
+
+ private:
+  /// By how much a float32 sum may be off, generously: it only decides what is computed again.
+  static constexpr double doubt = sizeof(T) == 4 ? 1e-4 : 0.0;
+
+  template <class To>
+  void read(const Matrix& all, std::size_t row, To* to) const {
+    with_rows(all, [&](const auto* data) { read_scaled(data + row * all.stride, all.depth, metric_->scale, to); });
+  }
+  template <class Use>
+  double with_pair(std::size_t i, std::size_t j, Use&& use) const {
+    std::vector<double> both(2 * call_.x.depth);
+    read(call_.x, i, both.data());
+    read(call_.y, j, both.data() + call_.x.depth);
+    return use(both.data(), both.data() + call_.x.depth);
+  }
+
+  const PairwiseCall& call_;
+  std::unique_ptr<const Summed<T>> metric_;
+  Panels<T> x_, y_;
+};
+
+/// Calls use(metric) for the sum over the features that the call names.
+template <class Use>
+bool with_metric(const PairwiseCall& call, Use&& use) {
+  using namespace distances;
+  const auto is = [&]<class Metric>(std::type_identity<Metric>) { return call.metric == Metric::name; };
+  if (is(std::type_identity<Manhattan>{})) return use(Manhattan{});
+  if (is(std::type_identity<Chebyshev>{})) return use(Chebyshev{});
+  if (is(std::type_identity<Minkowski>{})) return use(Minkowski{{}, call.parameter});
+  if (is(std::type_identity<Canberra>{})) return use(Canberra{});
+  if (is(std::type_identity<BrayCurtis>{})) return use(BrayCurtis{});
+  if (is(std::type_identity<Hamming>{})) return use(Hamming{{}, static_cast<double>(std::max<std::size_t>(call.x.depth, 1))});
+  if (is(std::type_identity<Jaccard>{})) return use(Jaccard{});
+  if (is(std::type_identity<JensenShannon>{})) return use(JensenShannon{});
+  throw std::invalid_argument("unknown metric");
+}
+
+/// Calls use(engine) with what computes tiles of the call's metric.
+template <class T, class Use>
+bool with_engine(const PairwiseCall& call, Interrupt& interrupt, Use&& use) {
+  Form form;
+  if (form_of(call.metric, form)) return use(InnerProducts<T>(call, form, interrupt));
+  std::unique_ptr<const Summed<T>> summed;
+  with_metric(call, [&](const auto& metric) {
+    summed = std::make_unique<SummedBy<T, std::remove_cvref_t<decltype(metric)>>>(call, metric);
+    return true;
+  });
+  return use(Features<T>(call, std::move(summed), interrupt));
+}
+
+template <class T, class Engine>
+bool write_all(const PairwiseCall& call, const Engine& engine, const View& out, Interrupt& interrupt) {
+  constexpr std::size_t rows = Engine::rows, columns = Engine::columns;
+  const std::size_t n = call.x.count, m = call.y.count;
+  constexpr std::size_t i_step = unit_rows / rows, j_step = unit_columns / columns;
+  const std::size_t i_units = divide_up(engine.x_panels(), i_step), j_units = divide_up(engine.y_panels(), j_step);
+  T* const there = out.template direct<T>() ? out.template pointer<T>(0) : nullptr;
+  const bool streams =
+      n * m * sizeof(T) >= stream_from && reinterpret_cast<std::uintptr_t>(there) % simd::native_bytes == 0 && m % Pack<T>::lanes == 0;
+  const auto put = [&](std::size_t i, std::size_t j, std::size_t count, const T* from) PYLOSS_INLINE_LAMBDA {
+    if (!there) {
+      out.write(i * m + j, count, from, false);
+    } else if (streams && count % Pack<T>::lanes == 0 && j % Pack<T>::lanes == 0) {
+      for (std::size_t c = 0; c < count; c += Pack<T>::lanes) simd::stream(there + i * m + j + c, Pack<T>::load(from + c).v);
+    } else {
+      std::copy(from, from + count, there + i * m + j);
+    }
+  };
+  return for_each_chunk(i_units * j_units, call.threads, interrupt, [&](std::size_t unit, int) {
+    alignas(simd::group_bytes) T tile[rows * columns];
+    T column[rows];
+    const std::size_t i_unit = unit / j_units * i_step, j_unit = unit % j_units * j_step;
+    for (std::size_t pj = j_unit; pj < std::min(j_unit + j_step, engine.y_panels()); ++pj) {
+      for (std::size_t pi = i_unit; pi < std::min(i_unit + i_step, engine.x_panels()); ++pi) {
+        const std::size_t i0 = pi * rows, j0 = pj * columns, i_end = std::min(i0 + rows, n), j_end = std::min(j0 + columns, m);
+        if (call.self && j_end <= i0) continue;
+        engine.accumulate(pi, pj, tile);
+        engine.finish(pi, pj, tile);
+        if (!call.self) {
+          for (std::size_t i = i0; i < i_end; ++i) put(i, j0, j_end - j0, tile + (i - i0) * columns);
+          continue;
+        }
+        // The half above the diagonal; what is below it is a mirror image.
+        for (std::size_t i = i0; i < i_end; ++i) {
+          const std::size_t begin = std::max(i, j0);
+          if (begin >= j_end) continue;
+          if (begin == i && !engine.similarity()) tile[(i - i0) * columns + i - j0] = 0;
+          put(i, begin, j_end - begin, tile + (i - i0) * columns + begin - j0);
+        }
+        for (std::size_t j = j0; j < j_end; ++j) {
+          const std::size_t end = std::min(i_end, j);
+          if (end <= i0) continue;
+          for (std::size_t i = i0; i < end; ++i) column[i - i0] = tile[(i - i0) * columns + j - j0];
+          if (there) {
+            std::copy(column, column + (end - i0), there + j * m + i0);
+          } else {
+            out.write(j * m + i0, end - i0, column, false);
+          }
+        }
+      }
+    }
+    if (streams) simd::stream_fence();
+  });
+}
+
+/// The nearest of one row so far: those that may still be among the k nearest, by bounds of what they are ranked by.
+template <class T>
+class Candidates {
+ public:
+  explicit Candidates(std::size_t k) : k_(k), room_(2 * k + 32) {
+    entries_.reserve(room_);
+    uppers_.reserve(k);
+  }
+
+  /// Whatever is surely above this is out.
+  T limit() const { return limit_; }
+
+  template <class Exact>
+  void add(T lower, T slack, std::size_t index, Exact&& exact) {
+    // In rare roundings a lower bound may be above the limit.
+    if (lower > limit_) return;
+    T upper = lower + slack;
+    if (!(upper == upper)) upper = simd::infinity<T>;
+    entries_.push_back({lower, 0.0, static_cast<std::int64_t>(index), false});
+    bound(upper);
+    if (entries_.size() == room_) tidy(exact);
+  }
+
+  /// Leaves the nearest, in order of distance, then of index.
+  template <class Exact>
+  void finish(Exact&& exact) {
+    std::erase_if(entries_, [&](const Entry& entry) { return entry.lower > limit_; });
+    rank(exact);
+  }
+
+  std::size_t size() const { return entries_.size(); }
+  double distance(std::size_t rank) const { return entries_[rank].exact; }
+  std::int64_t index(std::size_t rank) const { return entries_[rank].index; }
+
+  /// Adds those of other columns; then finish() as before.
+  void merge(const Candidates& other) {
+    entries_.insert(entries_.end(), other.entries_.begin(), other.entries_.end());
+    limit_ = std::min(limit_, other.limit_);
+  }
+
+ private:
+  struct Entry {
+    T lower;
+    double exact;
+    std::int64_t index;
+    bool known;
+  };
+
+  /// The limit is the k-th least upper bound.
+  void bound(T upper) {
+    if (uppers_.size() < k_) {
+      uppers_.push_back(upper);
+      std::push_heap(uppers_.begin(), uppers_.end());
+    } else if (upper < uppers_.front()) {
+      std::pop_heap(uppers_.begin(), uppers_.end());
+      uppers_.back() = upper;
+      std::push_heap(uppers_.begin(), uppers_.end());
+    }
+    if (uppers_.size() == k_) limit_ = uppers_.front();
+  }
+
+  template <class Exact>
+  void tidy(Exact&& exact) {
+    std::erase_if(entries_, [&](const Entry& entry) { return entry.lower > limit_; });
+    // If many are so near to each other that the bounds cannot tell, only the distances themselves can.
+    if (entries_.size() > k_ + 16) rank(exact);
+  }
+
+  template <class Exact>
+  void rank(Exact&& exact) {
+    for (Entry& entry : entries_) {
+      if (!entry.known) entry.exact = exact(static_cast<std::size_t>(entry.index), entry.lower), entry.known = true;
+    }
+    std::sort(entries_.begin(), entries_.end(), [](const Entry& a, const Entry& b) {
+      const bool a_nan = std::isnan(a.exact), b_nan = std::isnan(b.exact);
+      if (a_nan != b_nan) return b_nan;
+      return a.exact < b.exact || (!(b.exact < a.exact) && a.index < b.index);
+    });
+    if (entries_.size() > k_) entries_.resize(k_);
+  }
+
+  std::size_t k_, room_;
+  T limit_ = simd::infinity<T>;
+  std::vector<T> uppers_;  // a heap, the largest first
+  std::vector<Entry> entries_;
+};
+
+/// Calls hit(i, j, lower) for every pair of the panels whose lower bound is not above limit(i).
+template <class T, class Engine, class Limit, class Hit>
+PYLOSS_INLINE void for_each_hit(const PairwiseCall& call, const Engine& engine, std::size_t pi, std::size_t pj, T* tile, Limit&& limit,
+                                Hit&& hit) {
+  using V = Pack<T>;
+  constexpr std::size_t rows = Engine::rows, columns = Engine::columns;
+  engine.accumulate(pi, pj, tile);
+  const std::size_t i0 = pi * rows, j0 = pj * columns, i_end = std::min(i0 + rows, call.x.count);
+  for (std::size_t i = i0; i < i_end; ++i) {
+    const T* const at = tile + (i - i0) * columns;
+    const T base = engine.base(i);
+    const V most = V::all(limit(i) - base);
+    V beyond[Tile<T>::packs];
+    simd::Mask<T> hits[Tile<T>::packs], any = {};
+    unrolled<Tile<T>::packs>([&](auto p) PYLOSS_INLINE_LAMBDA {
+      beyond[p] = engine.beyond(j0 + p * V::lanes, at + p * V::lanes);
+      hits[p] = !(beyond[p] > most);
+      any = any | hits[p];
+    });
+    if (bits_of(any) == 0) [[likely]]
+      continue;
+    unrolled<Tile<T>::packs>([&](auto p) PYLOSS_INLINE_LAMBDA {
+      T values[V::lanes];
+      beyond[p].store(values);
+      for (unsigned bits = bits_of(hits[p]); bits; bits &= bits - 1) {
+        const std::size_t lane = static_cast<std::size_t>(std::countr_zero(bits)), j = j0 + p * V::lanes + lane;
+        if (j < call.y.count && !(call.self && i == j)) hit(i, j, base + values[lane]);
+      }
+    });
+  }
+}
+
+template <class T, class Engine>
+bool find_nearest(const PairwiseCall& call, const Engine& engine, const Nearest& out, Interrupt& interrupt) {
+  constexpr std::size_t rows = Engine::rows;
+  const std::size_t n = call.x.count;
+  // Few rows of x are shared out by columns; the nearest do not depend on how.
+  const std::size_t most_strips = divide_up(engine.x_panels(), unit_rows / rows);
+  const std::size_t i_step = most_strips >= 16 ? unit_rows / rows : 1;
+  const std::size_t strips = divide_up(engine.x_panels(), i_step);
+  const std::size_t segments = strips >= 16 ? 1 : std::clamp<std::size_t>(engine.y_panels() / 32, 1, 16);
+  const std::size_t j_step = divide_up(engine.y_panels(), segments);
+  std::vector<std::vector<Candidates<T>>> best(strips * segments);  // of each unit, a row's
+  const double sign = engine.similarity() ? -1.0 : 1.0;
+  const auto exact_of = [&](std::size_t i) {
+    return [&engine, i, sign](std::size_t j, T lower) { return sign * engine.exact(i, j, lower); };
+  };
+
+  const auto finish = [&](std::size_t strip) {
+    for (std::size_t r = 0; r < best[strip * segments].size(); ++r) {
+      const std::size_t i = strip * i_step * rows + r;
+      Candidates<T>& all = best[strip * segments][r];
+      for (std::size_t s = 1; s < segments; ++s) all.merge(best[strip * segments + s][r]);
+      all.finish(exact_of(i));
+      for (std::size_t rank = 0; rank < all.size(); ++rank) {
+        out.distances[i * out.k + rank] = sign * all.distance(rank);
+        out.indices[i * out.k + rank] = all.index(rank);
+      }
+    }
+    for (std::size_t s = 0; s < segments; ++s) best[strip * segments + s] = {};
+  };
+  const bool done = for_each_chunk(strips * segments, call.threads, interrupt, [&](std::size_t unit, int) {
+    alignas(simd::group_bytes) T tile[Engine::rows * Engine::columns];
+    const std::size_t strip = unit / segments, first = strip * i_step * rows;
+    auto& own = best[unit];
+    own.assign(std::min(i_step * rows, n - first), Candidates<T>(out.k));
+    const std::size_t begin = unit % segments * j_step, end = std::min(begin + j_step, engine.y_panels());
+    for (std::size_t pj = begin; pj < end && !interrupt.requested(); ++pj) {
+      for (std::size_t pi = strip * i_step; pi < std::min((strip + 1) * i_step, engine.x_panels()); ++pi) {
+        for_each_hit<T>(
+            call, engine, pi, pj, tile, [&](std::size_t i) PYLOSS_INLINE_LAMBDA { return own[i - first].limit(); },
+            [&](std::size_t i, std::size_t j, T lower) { own[i - first].add(lower, engine.slack(i, j, lower), j, exact_of(i)); });
+      }
+    }
+    if (segments == 1) finish(strip);
+  });
+  if (done && segments > 1) {
+    for (std::size_t strip = 0; strip < strips; ++strip) finish(strip);
+  }
+  return done;
+}
+
+template <class T, class Engine>
+bool find_within(const PairwiseCall& call, const Engine& engine, double radius, Neighbours& out, Interrupt& interrupt) {
+  constexpr std::size_t rows = Engine::rows;
+  out.indices.assign(call.x.count, {});
+  out.distances.assign(call.x.count, {});
+  const T limit = engine.highest_lower(radius);
+  return for_each_chunk(engine.x_panels(), call.threads, interrupt, [&](std::size_t pi, int) {
+    alignas(simd::group_bytes) T tile[rows * Engine::columns];
+    for (std::size_t pj = 0; pj < engine.y_panels() && !interrupt.requested(); ++pj) {
+      for_each_hit<T>(
+          call, engine, pi, pj, tile, [&](std::size_t) PYLOSS_INLINE_LAMBDA { return limit; },
+          [&](std::size_t i, std::size_t j, T lower) {
+            const double distance = engine.exact(i, j, lower);
+            // As the caller will see it: a distance found before is within itself.
+            const double shown = call.float64 ? distance : static_cast<double>(static_cast<float>(distance));
+            if (engine.similarity() ? shown >= radius : shown <= radius) {
+              out.indices[i].push_back(static_cast<std::int64_t>(j));
+              out.distances[i].push_back(distance);
+            }
+          });
+    }
+  });
+}
+
+template <class T, class Metric>
+bool paired(const PairwiseCall& call, const Metric& metric, double* out, Interrupt& interrupt) {
+  constexpr std::size_t chunk = 256;
+  const std::size_t n = call.x.count, depth = call.x.depth;
+  const double scale = scale_of<Metric>(call);
+  const T *const x = static_cast<const T*>(call.x.data), *const y = static_cast<const T*>(call.y.data);
+  return for_each_chunk(divide_up(n, chunk), call.threads, interrupt, [&](std::size_t unit, int) {
+    std::vector<T> both(2 * depth);
+    for (std::size_t i = unit * chunk; i < std::min(n, (unit + 1) * chunk); ++i) {
+      read_scaled(x + i * call.x.stride, depth, scale, both.data());
+      read_scaled(y + i * call.y.stride, depth, scale, both.data() + depth);
+      Pack<T> sum[Metric::sums];
+      sums_of_pair<T>(metric, both.data(), both.data() + depth, depth, sum);
+      T distance[Pack<T>::lanes];
+      metric.finish(sum).store(distance);
+      out[i] = corrected(metric, both.data(), both.data() + depth, depth, static_cast<double>(distance[0]));
+    }
+  });
+}
+
+template <class T, class Metric>
+bool vjp(const PairwiseCall& call, const Metric& metric, const View& cotangent, double* grad, Interrupt& interrupt) {
+  using V = Pack<T>;
+  constexpr std::size_t segment = 64;
+  const std::size_t n = call.x.count, m = call.y.count, depth = call.x.depth;
+  const T *const all_x = static_cast<const T*>(call.x.data), *const all_y = static_cast<const T*>(call.y.data);
+  return for_each_chunk(n, call.threads, interrupt, [&](std::size_t i, int) {
+    const T* const x = all_x + i * call.x.stride;
+    double* const total = grad + i * depth;
+    std::vector<T> part(depth);
+    T factors[segment];
+    std::fill(total, total + depth, 0.0);
+    for (std::size_t begin = 0; begin < m && !interrupt.requested(); begin += segment) {
+      const std::size_t count = std::min(segment, m - begin);
+      cotangent.read(i * m + begin, count, factors);
+      std::fill(part.begin(), part.end(), T{0});
+      for (std::size_t c = 0; c < count; ++c) {
+        if (factors[c] == 0) continue;
+        const T* const y = all_y + (begin + c) * call.y.stride;
+        V sum[Metric::sums];
+        sums_of_pair<T>(metric, x, y, depth, sum);
+        const V distance = metric.finish(sum);
+        V factor = V::all(factors[c]);
+        if constexpr (std::is_same_v<Metric, distances::Chebyshev>) {
+          simd::Sum<T> ties;
+          simd::for_each_pack<T>(depth, [&](std::size_t k, auto place, auto lanes) PYLOSS_INLINE_LAMBDA {
+            ties.add(place, lanes.or_zero(abs(metric.slope(sum, distance, lanes.load(x + k), lanes.load(y + k)))));
+          });
+          factor = distances::ratio(factor, V(ties.total()));
+        }
+        simd::for_each_pack<T>(depth, [&](std::size_t k, auto, auto lanes) PYLOSS_INLINE_LAMBDA {
+          const V slope = metric.slope(sum, distance, lanes.load(x + k), lanes.load(y + k));
+          lanes.store(part.data() + k, fma(factor, slope, lanes.load(part.data() + k)));
+        });
+      }
+      for (std::size_t k = 0; k < depth; ++k) total[k] += static_cast<double>(part[k]);
+    }
+  });
+}
+
+template <class Use>
+bool with_scalar(bool float64, Use&& use) {
+  return float64 ? use(double{}) : use(float{});
+}
+
+}  // namespace
+
+bool run_pairwise(const PairwiseCall& call, const View& out, Interrupt& interrupt) {
+  return with_scalar(call.float64, [&](auto scalar) {
+    using T = decltype(scalar);
+    return with_engine<T>(call, interrupt, [&](const auto& engine) { return write_all<T>(call, engine, out, interrupt); });
+  });
+}
+
+bool run_nearest(const PairwiseCall& call, const Nearest& out, Interrupt& interrupt) {
+  return with_scalar(call.float64, [&](auto scalar) {
+    using T = decltype(scalar);
+    return with_engine<T>(call, interrupt, [&](const auto& engine) { return find_nearest<T>(call, engine, out, interrupt); });
+  });
+}
+
+bool run_within(const PairwiseCall& call, double radius, Neighbours& out, Interrupt& interrupt) {
+  return with_scalar(call.float64, [&](auto scalar) {
+    using T = decltype(scalar);
+    return with_engine<T>(call, interrupt, [&](const auto& engine) { return find_within<T>(call, engine, radius, out, interrupt); });
+  });
+}
+
+bool run_paired(const PairwiseCall& call, double* out, Interrupt& interrupt) {
+  Form form;
+  if (!form_of(call.metric, form)) {
+    return with_scalar(call.x.float64, [&](auto scalar) {
+      return with_metric(call, [&](const auto& metric) { return paired<decltype(scalar)>(call, metric, out, interrupt); });
+    });
+  }
+  constexpr std::size_t chunk = 256;
+  const std::size_t n = call.x.count, depth = call.x.depth;
+  return for_each_chunk(divide_up(n, chunk), call.threads, interrupt, [&](std::size_t unit, int) {
+    with_rows(call.x, [&](const auto* x) {
+      const auto* const y = static_cast<decltype(x)>(call.y.data);
+      for (std::size_t i = unit * chunk; i < std::min(n, (unit + 1) * chunk); ++i) {
+        out[i] = form == Form::inner ? inner_product(x + i * call.x.stride, y + i * call.y.stride, depth)
+                                     : distance_of(form, square_distance(x + i * call.x.stride, y + i * call.y.stride, depth));
+      }
+    });
+  });
+}
+
+bool run_pairwise_vjp(const PairwiseCall& call, const View& cotangent, double* grad, Interrupt& interrupt) {
+  return with_scalar(call.x.float64, [&](auto scalar) {
+    using T = decltype(scalar);
+    const auto run = [&](const auto& metric) {
+      if constexpr (std::remove_cvref_t<decltype(metric)>::differentiable) return vjp<T>(call, metric, cotangent, grad, interrupt);
+      throw std::invalid_argument("the metric has no derivative");
+      return false;
+    };
+    if (call.metric == distances::Euclidean::name) return run(distances::Euclidean{});
+    if (call.metric == distances::SquaredEuclidean::name) return run(distances::SquaredEuclidean{});
+    if (call.metric == distances::Cosine::name) return run(distances::Cosine{});
+    if (call.metric == distances::Arc::name) return run(distances::Arc{});
+    if (call.metric == distances::Inner::name) return run(distances::Inner{});
+    return with_metric(call, run);
+  });
+}
+
+}  // namespace pyloss
