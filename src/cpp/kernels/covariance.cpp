@@ -62,13 +62,14 @@ struct Columns {
       lengths = sum_of([&](double a, std::size_t k) { return part(a, k) * part(a, k); });
       for (std::size_t k = 0; k < depth; ++k) lengths[k] = largest[k] * std::sqrt(lengths[k]);
     }
-    std::fill_n(data.data(), divide_up(count, Tile<T>::rows) * Tile<T>::rows * stride, T{0});
+    std::fill(data.data() + count * stride, data.data() + divide_up(count, Tile<T>::rows) * Tile<T>::rows * stride, T{0});
     for_each_chunk(divide_up(count, row_chunk), threads, interrupt, [&](std::size_t unit, int) {
       for (std::size_t i = unit * row_chunk; i < std::min(count, (unit + 1) * row_chunk); ++i) {
         for (std::size_t k = 0; k < depth; ++k) {
           const double a = centred(static_cast<double>(rows[i * from.stride + k]), k);
           data.data()[i * stride + k] = static_cast<T>(lengths.empty() ? a : lengths[k] == 0.0 ? 0.0 : a / lengths[k]);
         }
+        std::fill(data.data() + i * stride + depth, data.data() + (i + 1) * stride, T{0});
       }
     });
   }
@@ -76,13 +77,20 @@ struct Columns {
   const T* row(std::size_t i) const { return data.data() + i * stride; }
 };
 
-/// A matrix of a row and a column for each feature.
+/// A matrix of a row and a column for each feature. Even to clear the memory of a large one is left to threads that Ctrl-C ends.
 struct Square {
   std::size_t size;
-  std::vector<double> data;
+  Buffer<double> data;
 
-  explicit Square(std::size_t depth) : size(depth), data(depth * depth, 0.0) {}
-  double& operator()(std::size_t i, std::size_t j) { return data[i * size + j]; }
+  Square(std::size_t depth, int threads, Interrupt& interrupt) : size(depth), data(depth * depth) {
+    for_each_row(threads, interrupt, [&](double* row) { std::fill_n(row, size, 0.0); });
+  }
+  double& operator()(std::size_t i, std::size_t j) { return data.data()[i * size + j]; }
+
+  template <class Use>
+  bool for_each_row(int threads, Interrupt& interrupt, Use&& use) {
+    return for_each_chunk(size, threads, interrupt, [&](std::size_t i, int) { use(data.data() + i * size); });
+  }
 };
 
 /// scale times the products of the columns of a with those of b, added to `to`.
@@ -178,13 +186,12 @@ bool run(const CovarianceCall& call, Interrupt& interrupt, double& value) {
   T *const grad_x = static_cast<T*>(call.grad_x), *const grad_y = static_cast<T*>(call.grad_y);
   const std::size_t depth = call.x.depth;
   value = 0.0;
-  if (grad_x) std::fill_n(grad_x, call.x.count * depth, T{0}), std::fill_n(grad_y, call.y.count * depth, T{0});
   if (call.x.count == 0 || call.y.count == 0 || depth == 0) return true;
   constexpr bool unit_length = Loss::products == Products::of_both;
   const Columns<T> x(call.x, unit_length, call.threads, interrupt), y(call.y, unit_length, call.threads, interrupt);
   // Of one row the covariance is 0.
   const auto share = [](const Matrix& of) { return 1.0 / std::max(1.0, static_cast<double>(of.count) - 1.0); };
-  Square slopes(depth);
+  Square slopes(depth, call.threads, interrupt);
   const auto evaluate = [&](Square& matrix) {
     std::vector<double> values(depth, 0.0);
     for_each_chunk(depth, call.threads, interrupt, [&](std::size_t i, int) {
@@ -193,19 +200,21 @@ bool run(const CovarianceCall& call, Interrupt& interrupt, double& value) {
     for (const double each : values) value += each;
   };
   const auto scale_slopes = [&](double factor) {
-    for (double& each : slopes.data) each *= factor;
+    slopes.for_each_row(call.threads, interrupt, [&](double* row) {
+      for (std::size_t j = 0; j < depth; ++j) row[j] *= factor;
+    });
   };
   const auto carry = [&](const Columns<T>& rows, bool transposed, const Columns<T>& of, T* grad) {
     return !grad || find_gradient(rows, slopes, transposed, of, grad, call.threads, interrupt);
   };
   if constexpr (Loss::products == Products::of_both) {
-    Square both(depth);
+    Square both(depth, call.threads, interrupt);
     if (!add_products(x, y, 1.0, both, call.threads, interrupt)) return false;
     evaluate(both);
     if (!carry(y, true, x, grad_x) || !carry(x, false, y, grad_y)) return false;
   } else if constexpr (Loss::products == Products::of_each) {
     const auto each = [&](const Columns<T>& of, const Matrix& matrix, T* grad) {
-      Square own(depth);
+      Square own(depth, call.threads, interrupt);
       if (!add_products(of, of, share(matrix), own, call.threads, interrupt)) return false;
       evaluate(own);
       // Covariances are symmetric: each of two factors brings the same.
@@ -214,7 +223,7 @@ bool run(const CovarianceCall& call, Interrupt& interrupt, double& value) {
     };
     if (!each(x, call.x, grad_x) || !each(y, call.y, grad_y)) return false;
   } else {
-    Square difference(depth);
+    Square difference(depth, call.threads, interrupt);
     if (!add_products(x, x, share(call.x), difference, call.threads, interrupt)) return false;
     if (!add_products(y, y, -share(call.y), difference, call.threads, interrupt)) return false;
     evaluate(difference);

@@ -14,7 +14,7 @@ struct CovarianceCall {
   std::string_view loss;
   std::vector<double> parameters;
   Matrix x, y;                                // of one type and depth
-  void *grad_x = nullptr, *grad_y = nullptr;  // overwritten
+  void *grad_x = nullptr, *grad_y = nullptr;  // zeros at first
   int threads = 1;
 };
 

@@ -68,7 +68,8 @@ class Batch:
             if grad is not None and grad.dtype == dtype and grad.flags.c_contiguous:
                 grad[...] = 0.0
             else:
-                grad = np.zeros_like(rows)
+                # Unlike zeros_like, it leaves the clearing of pages to who writes them.
+                grad = np.zeros(rows.shape, dtype)
             self.grads.append(grad)
 
     def grad(self, i: int) -> Array | None:
