@@ -188,8 +188,8 @@ def bad_label(
     return ValueError(f"{name}: got label {value} at index {index}, wanted a class from 0 to {classes - 1}{but}")
 
 
-def thread_count(count: object, name: str) -> int:
-    """Return a number of threads, or raise."""
+def positive_integer(count: object, name: str) -> int:
+    """Return `count` as an integer of at least 1, or raise."""
     if isinstance(count, bool) or not isinstance(count, numbers.Integral):
         raise TypeError(f"{name}: got {count!r}, wanted a positive integer")
     if count < 1:
@@ -316,6 +316,10 @@ def check_shape(array: Array, name: str, shape: tuple[int, ...], what: str) -> N
     """Raise unless `array` has that shape."""
     if array.shape != shape:
         raise ValueError(f"{name}: got shape {array.shape}, wanted {shape}, {what}")
+
+
+LABELS_OF_FLOAT32 = 1 << 24
+"""As many labels float32 can tell apart."""
 
 
 def check_choice(value: object, name: str, choices: tuple[str, ...]) -> None:
@@ -488,12 +492,4 @@ def choice(default: str, choices: tuple[str, ...]) -> Any:
 
 def count_from_one(default: int) -> Any:
     """Declare a parameter that is a positive integer."""
-
-    def check(value: object, name: str) -> int:
-        if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
-            raise TypeError(f"{name}: got {value!r}, wanted a positive integer")
-        if value < 1:
-            raise ValueError(f"{name}: got {value}, wanted a positive integer")
-        return int(value)
-
-    return parameter(default, check)
+    return parameter(default, positive_integer)

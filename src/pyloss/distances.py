@@ -222,8 +222,8 @@ def _inputs(x: ArrayLike, y: ArrayLike) -> tuple[Array, Array | None, np.dtype[A
     if needs_float64([x, y]):
         return x, y, np.dtype(np.float64)
     # Integers and bools beside floats take their type, as far as it holds them.
-    first, second = ({each.dtype for each in (x, y) if each.dtype.kind not in "iub"}, np.dtype(np.float32))
-    return x, y, first.pop() if len(first) == 1 else second
+    floats = {each.dtype for each in (x, y) if each.dtype.kind not in "iub"}
+    return x, y, floats.pop() if len(floats) == 1 else np.dtype(np.float32)
 
 
 def pairwise(

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
-from ._arguments import thread_count
+from ._arguments import positive_integer
 from ._native import kernels
 
 _in_context: ContextVar[int | None] = ContextVar("pyloss_num_threads", default=None)
@@ -51,7 +51,7 @@ def _from_environment() -> int | None:
     if text is None:
         return None
     try:
-        return thread_count(int(text), "PYLOSS_NUM_THREADS")
+        return positive_integer(int(text), "PYLOSS_NUM_THREADS")
     except ValueError:
         raise ValueError(f"PYLOSS_NUM_THREADS: got {text!r}, wanted a positive integer") from None
 
@@ -110,7 +110,7 @@ def set_num_threads(count: int | None) -> None:
     2
     >>> pl.set_num_threads(None)
     """
-    _Process.chosen = None if count is None else thread_count(count, "count")
+    _Process.chosen = None if count is None else positive_integer(count, "count")
 
 
 @contextmanager
@@ -130,7 +130,7 @@ def num_threads(count: int) -> Iterator[None]:
     >>> loss
     4.0
     """
-    token = _in_context.set(thread_count(count, "count"))
+    token = _in_context.set(positive_integer(count, "count"))
     try:
         yield
     finally:

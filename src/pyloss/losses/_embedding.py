@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._arguments import (
+    LABELS_OF_FLOAT32,
     Array,
     ArrayLike,
     Reduction,
@@ -26,9 +27,6 @@ from ..threads import get_num_threads
 from ._loss import Loss
 
 Indices = NDArray[np.int64]
-
-# float32 tells as many labels apart.
-_LABELS_OF_FLOAT32 = 1 << 24
 
 
 class Batch:
@@ -131,7 +129,7 @@ class EmbeddingLoss(Loss):
     ) -> tuple[float, Array]:
         """Compute the loss of anchors, the rows of input `at[0]`, against those of `at[1]`."""
         x, y = at
-        if max(int(each.max(initial=0)) for each in labels) >= _LABELS_OF_FLOAT32:
+        if max(int(each.max(initial=0)) for each in labels) >= LABELS_OF_FLOAT32:
             batch.use_float64(True)
         terms = np.empty(len(batch.rows[x]))
         value = kernels.embedding(

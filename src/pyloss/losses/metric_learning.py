@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, overload
 import numpy as np
 
 from .._arguments import (
+    LABELS_OF_FLOAT32,
     NON_NEGATIVE,
     POSITIVE,
     REAL,
@@ -123,7 +124,7 @@ def mine(embeddings: ArrayLike, labels: ArrayLike, kind: str = "hard", metric: s
 
 
 def _mine(rows: Array, labels: Indices, kind: str, metric: str) -> Indices:
-    dtype = np.float64 if needs_float64([rows]) or labels.max(initial=0) >= 1 << 24 else np.float32
+    dtype = np.float64 if needs_float64([rows]) or labels.max(initial=0) >= LABELS_OF_FLOAT32 else np.float32
     return kernels.mine(kind, metric, np.ascontiguousarray(rows, dtype), labels, get_num_threads())
 
 
