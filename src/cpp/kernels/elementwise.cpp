@@ -166,8 +166,7 @@ bool run(std::span<const Component> components, const ElementwiseCall& call, Int
         for (std::size_t i = inputs; i < entry.inputs; ++i) block.input[i] = source(next++);
         const double scale = call.scale[term];
         const bool first = term == 0, last = term + 1 == terms;
-        const Output<T> to_grad = grad.block(begin, grad_block, scale, first, last);
-        const Output<T> to_hess = hess.block(begin, hess_block, scale, first, last);
+        const auto output = [&](const Sink<T>& sink, T* through) { return sink.block(begin, through, scale, first, last); };
         const auto kernel = entry.kernel[static_cast<int>(call.want)];
         if (weighs) {
           block.value = raw_value;
@@ -175,12 +174,12 @@ bool run(std::span<const Component> components, const ElementwiseCall& call, Int
           block.hess = {.to = raw_hess};
           double unweighted[Scratch<T>::lanes] = {};
           kernel(components[term].parameters.data(), block, unweighted);
-          const Output<T> to_value = call.value ? value.block(begin, value_block, scale, first, last) : Output<T>{};
-          const Weighing<T> results[] = {{raw_value, to_value}, {raw_grad, to_grad}, {raw_hess, to_hess}};
+          const Output<T> to_value = call.value ? output(value, value_block) : Output<T>{};
+          const Weighing<T> results[] = {{raw_value, to_value}, {raw_grad, output(grad, grad_block)}, {raw_hess, output(hess, hess_block)}};
           weigh<T>(weight, std::span(results).first(1 + static_cast<std::size_t>(call.want)), block.size, own.sums(term));
         } else {
-          block.grad = to_grad;
-          block.hess = to_hess;
+          block.grad = output(grad, grad_block);
+          block.hess = output(hess, hess_block);
           kernel(components[term].parameters.data(), block, own.sums(term));
         }
       }
