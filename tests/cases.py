@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from pyloss import _arguments, reference
-from pyloss._arguments import Interval
+from pyloss._arguments import Choice, Interval
 from pyloss.losses import PredictionLoss, registered
 from pyloss.losses._rowwise import Rowwise
 
@@ -25,17 +25,65 @@ CLASSES = 10
 
 
 @dataclass(frozen=True)
+class Bound:
+    """A loss as if it had `pred` and `target` alone: further inputs are fixed, and the derivatives by `pred` are kept."""
+
+    bare: Any
+    extra: tuple[Any, ...]
+
+    def _inputs(self, pred: Any, target: Any) -> tuple[Any, ...]:
+        return (pred, target, *self.extra)[: len(self.bare.inputs)]
+
+    def _outputs(self, out: Any, options: dict[str, Any]) -> Any:
+        others = self.bare.gradients[1:]
+        shape = np.shape(out) if options.get("reduction") == "none" else ()
+        return out if out is None or not others else (out, *(np.empty(shape) for _ in others))
+
+    def _first(self, results: Any) -> Any:
+        return results if len(self.bare.gradients) == 1 else results[0]
+
+    def __call__(self, pred: Any, target: Any, **options: Any) -> Any:
+        return self.bare(*self._inputs(pred, target), **options)
+
+    def value_and_grad(self, pred: Any, target: Any, *, out: Any = None, **options: Any) -> Any:
+        value, grad = self.bare.value_and_grad(*self._inputs(pred, target), out=self._outputs(out, options), **options)
+        return value, self._first(grad)
+
+    def value_grad_hess(self, pred: Any, target: Any, *, out: Any = None, **options: Any) -> Any:
+        if isinstance(out, tuple) and len(out) == 2:
+            out = tuple(self._outputs(each, options) for each in out)
+        value, grad, hess = self.bare.value_grad_hess(*self._inputs(pred, target), out=out, **options)
+        return value, self._first(grad), self._first(hess)
+
+
+@dataclass(frozen=True)
 class Case:
-    """A loss as its class and parameters: each test makes its own, at its own level."""
+    """A loss as its class and parameters: each test makes its own, at its own level.
+
+    Inputs behind `target` are fixed numbers, exact in every dtype; `tests/test_inputs.py` gives them arrays.
+    """
 
     cls: type[PredictionLoss]
     parameters: tuple[tuple[str, Any], ...] = ()
+    extra: tuple[Any, ...] = ()
+    by: int = 0  # the input whose derivatives the reference gives, of those that have derivatives
 
     def __str__(self) -> str:
-        return repr(self.loss())
+        behind = "".join(f", {name}={value}" for name, value in zip(self.cls.inputs[2:], self.extra, strict=True))
+        return f"{self.cls(**dict(self.parameters))!r}{behind}"
 
-    def loss(self) -> PredictionLoss:
-        return self.cls(**dict(self.parameters))
+    def loss(self) -> Any:
+        loss = self.cls(**dict(self.parameters))
+        return loss if self.plain else Bound(loss, self.extra)
+
+    @property
+    def plain(self) -> bool:
+        """Whether it takes `pred` and `target` and nothing else."""
+        return self.cls.inputs == PredictionLoss.inputs
+
+    def called(self, argument: str) -> str:
+        """What messages call `pred` and `target`."""
+        return dict(zip(PredictionLoss.inputs, self.cls.inputs, strict=False)).get(argument, argument)
 
     @property
     def name(self) -> str:
@@ -50,11 +98,17 @@ class Case:
         return dict(self.parameters).get(parameter)
 
     def without(self, parameter: str) -> Case:
-        return Case(self.cls, tuple(each for each in self.parameters if each[0] != parameter))
+        return replace(self, parameters=tuple(each for each in self.parameters if each[0] != parameter))
 
     def reference(self, pred: np.ndarray, target: np.ndarray) -> reference._terms.Terms:
         with np.errstate(all="ignore"):
-            return getattr(reference, self.name)(wide(pred), wide(target), **dict(self.parameters))
+            return self.terms(wide(pred), wide(target))
+
+    def terms(self, pred: Any, target: Any, **changed: Any) -> Any:
+        """The reference's value and its derivatives by one input."""
+        inputs = (pred, target, *self.extra)[: len(self.cls.inputs)]
+        value, grad, hess = getattr(reference, self.name)(*inputs, **(dict(self.parameters) | changed))
+        return (value, grad, hess) if len(self.cls.gradients) == 1 else (value, grad[self.by], hess[self.by])
 
     def count(self, pred: np.ndarray, target: np.ndarray) -> Any:
         """How much each value counts in a mean."""
@@ -137,6 +191,8 @@ def other_values(field: dataclasses.Field[Any]) -> list[Any]:
         return [not field.default]
     if isinstance(interval := getattr(check, "__self__", None), Interval):
         return [value for value in (2.5, 0.3, 0.0) if value in interval and value != field.default]
+    if isinstance(choice := getattr(check, "__self__", None), Choice):
+        return [word for word in choice.words if word != field.default]
     if check is _arguments._optional_integer:
         return [3]
     if check is _arguments._weights_or_none:
@@ -145,25 +201,33 @@ def other_values(field: dataclasses.Field[Any]) -> list[Any]:
 
 
 def settings(cls: type[PredictionLoss]) -> Iterator[Case]:
-    """The default, each parameter changed alone, and all of them together in two ways."""
-    yield Case(cls)
+    """The default, each parameter changed alone, and all of them together in two ways; once with other inputs too."""
+    extra, other = (tuple(_numbers_in(domain)[i] for domain in cls.info.extra) for i in (0, 1))
+    yield Case(cls, extra=extra)
+    if other:
+        yield Case(cls, extra=other)
     fields = {field.name: other_values(field) for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for name, values in fields.items():
         for value in values:
-            yield Case(cls, ((name, value),))
+            yield Case(cls, ((name, value),), extra)
     if len(fields) > 1:
         for which in (0, -1):
-            yield Case(cls, tuple((name, values[which]) for name, values in fields.items() if values))
+            yield Case(cls, tuple((name, values[which]) for name, values in fields.items() if values), extra)
+
+
+def _numbers_in(domain: Interval) -> list[float]:
+    return [number for number in (0.75, -1.25, 2.5) if number in domain]
 
 
 LOSSES = {name: cls for name, cls in registered().items() if issubclass(cls, PredictionLoss)}
 CASES = [case for cls in LOSSES.values() for case in settings(cls)]
-DEFAULTS = [Case(cls) for cls in LOSSES.values()]
+DEFAULTS = [next(settings(cls)) for cls in LOSSES.values()]
 ELEMENTWISE = [case for case in CASES if not case.rowwise]
 
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
 every_loss = pytest.mark.parametrize("case", DEFAULTS, ids=str)
 every_elementwise_case = pytest.mark.parametrize("case", ELEMENTWISE, ids=str)
+every_plain_case = pytest.mark.parametrize("case", [c for c in ELEMENTWISE if c.plain], ids=str)
 every_elementwise_loss = pytest.mark.parametrize("case", [c for c in DEFAULTS if not c.rowwise], ids=str)
 
 

@@ -18,6 +18,7 @@ from cases import (
     assert_within,
     every_case,
     every_elementwise_case,
+    every_plain_case,
     rows,
     same_bits,
 )
@@ -133,7 +134,7 @@ def test_short_cut_ends_without_a_step(case, size, dtype):
 @pytest.mark.parametrize(
     "other", [Case(pl.MAE), Case(pl.BCEWithLogits, (("pos_weight", 2.5),)), Case(pl.Quantile, (("q", 0.3),))], ids=str
 )
-@every_elementwise_case
+@every_plain_case
 def test_sums_are_linear(case, other, seed, size, dtype, a, b):
     pred, target = case.draw(size, dtype, seed)
     first, second = (each.loss().value_grad_hess(pred, target, reduction="none") for each in (case, other))

@@ -70,7 +70,7 @@ def what_a_prediction_loss_lacks(cls):
     if function is None:
         yield f"a function {name!r} in pyloss/reference/{family}.py, exported by reference/__init__.py"
     else:
-        wanted = ["pred", "target", *(field.name for field in fields)]
+        wanted = [*cls.inputs, *(field.name for field in fields)]
         if list(inspect.signature(function).parameters) != wanted:
             yield f"the parameters ({', '.join(wanted)}) of its reference function, by these names and in this order"
         elif any(inspect.signature(function).parameters[f.name].default != f.default for f in fields):
@@ -89,6 +89,10 @@ def what_a_prediction_loss_lacks(cls):
             yield f"the word {dtype!r} in the docstring"
     if not (isinstance(cls.info.target, Interval) and isinstance(cls.info.pred, Interval)):
         yield "the domains info.target and info.pred"
+    if len(cls.info.extra) != len(cls.inputs[2:]):
+        yield f"the domains info.extra of its inputs {cls.inputs[2:]}"
+    if not set(cls.gradients) <= set(cls.inputs):
+        yield f"inputs called {cls.gradients}, which it says it has derivatives by"
     if not any(case.cls is cls for case in CASES):
         yield "a case in tests/cases.py"
 

@@ -266,20 +266,49 @@ BELOW_ONE = Interval(0.0, 1.0, open_high=True)
 REAL = Interval()
 
 
-def parameter(default: Any, check: Check, *, as_input: float | None = None, kernel: bool = True) -> Any:
+def parameter(
+    default: Any,
+    check: Check,
+    *,
+    as_input: float | None = None,
+    kernel: bool = True,
+    encode: Callable[[Any], float] = float,
+) -> Any:
     """Declare a parameter of a loss: a field of its dataclass that `check` turns into its final value, or rejects.
 
     In the order of the fields, those with ``kernel=True`` are the members of the C++ struct. With `as_input` the
     parameter may be an array along the last axis and goes to the kernel as a further input; the number given stands
-    for None.
+    for None. The kernel gets what `encode` makes of a value.
     """
-    metadata = {"check": check, "as_input": as_input, "kernel": kernel and as_input is None}
+    metadata = {"check": check, "as_input": as_input, "kernel": kernel and as_input is None, "encode": encode}
     return dataclasses.field(default=default, metadata=metadata)
 
 
 def flag(default: bool) -> Any:
     """Declare a parameter that is True or False."""
     return parameter(default, _flag)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of some words."""
+
+    words: tuple[str, ...]
+
+    def word(self, value: object, name: str) -> str:
+        """Return `value` if it is one of the words, or raise."""
+        check_choice(value, name, self.words)
+        return str(value)
+
+
+def choice(default: str, choices: tuple[str, ...], *, kernel: bool = False) -> Any:
+    """Declare a parameter that is one of some words; the kernel, if it is one of its own, gets its place among them."""
+    return parameter(default, Choice(choices).word, kernel=kernel, encode=choices.index)
+
+
+def positive_or_none(default: float | None) -> Any:
+    """Declare a parameter that is a positive number or None, for which the kernel gets a negative one."""
+    return parameter(default, POSITIVE.optional, encode=lambda value: -1.0 if value is None else value)
 
 
 def integer_or_none() -> Any:
@@ -478,16 +507,6 @@ def check_triplets_fit(count: float) -> None:
             f"{count:.3g} triplets need {size / 1e9:.1f} GB, of which {available / 1e9:.1f} GB are available; wanted "
             "kind='hard' or 'semihard', or Triplet(mining='all'), which stores none"
         )
-
-
-def choice(default: str, choices: tuple[str, ...]) -> Any:
-    """Declare a parameter that is one of some words, and not the kernel's."""
-
-    def check(value: object, name: str) -> object:
-        check_choice(value, name, choices)
-        return value
-
-    return parameter(default, check, kernel=False)
 
 
 def count_from_one(default: int) -> Any:

@@ -35,7 +35,8 @@ class Plan {
     coefficient_ = coefficient;
     if (terms.size() == 1 && constants) {
       constants_ = *constants;
-      small_ = elementwise_table<double>()[components_[0].entry].inputs == 2 + constants_.size();
+      const auto& entry = elementwise_table<double>()[components_[0].entry];
+      small_ = entry.inputs == 2 + constants_.size() && entry.gradients == 1;
     }
   }
 
@@ -63,8 +64,9 @@ class Plan {
   }
 
   std::vector<double> run(const std::vector<Operand>& inputs, const std::vector<std::vector<Operand>>& own_inputs,
-                          const MaybeOperand& weight, const MaybeOperand& value, const MaybeOperand& grad, const MaybeOperand& hess,
-                          const std::vector<double>& scale, int want, bool float64, int threads) const {
+                          const MaybeOperand& weight, const MaybeOperand& value, const std::vector<Operand>& grad,
+                          const std::vector<Operand>& hess, const std::vector<std::pair<double, double>>& surrogate, const std::vector<double>& scale, int want,
+                          bool float64, int threads) const {
     const py::array& pred = inputs.at(0).first;
     const std::vector<std::size_t> shape(pred.shape(), pred.shape() + pred.ndim());
     ElementwiseCall call;
@@ -77,13 +79,20 @@ class Plan {
     }
     call.weight = view(weight, shape);
     call.value = view(value, shape);
-    call.grad = view(grad, shape);
-    call.hess = view(hess, shape);
+    for (const Operand& each : grad) call.grad.push_back(view(each, shape));
+    for (const Operand& each : hess) call.hess.push_back(view(each, shape));
+    for (const auto& [factor, floor] : surrogate) call.surrogate.push_back({.factor = factor, .floor = floor});
+    for (const Component& component : components_) {
+      const std::size_t gradients = elementwise_table<double>()[component.entry].gradients;
+      if (call.grad.size() != (want >= 1 ? gradients : 0) || call.hess.size() != (want >= 2 ? gradients : 0))
+        throw std::logic_error("wrong number of gradients");
+    }
     call.scale = scale;
     call.want = static_cast<Want>(want);
     call.float64 = float64;
     call.threads = threads;
-    if (scale.size() != components_.size()) throw std::logic_error("one scale for each term");
+    if (scale.size() != components_.size() || surrogate.size() != components_.size())
+      throw std::logic_error("one scale and one surrogate for each term");
     std::vector<double> totals(components_.size());
     without_gil([&](Interrupt& interrupt) { return run_elementwise(components_, call, interrupt, totals); });
     return totals;
@@ -124,11 +133,11 @@ class Plan {
     py::object grad, hess;
     if (want >= Want::grad) {
       grad = like(pred);
-      block.grad = {.to = data<T>(py::detail::array_proxy(grad.ptr())), .scale = static_cast<T>(scale)};
+      block.grad[0] = {.to = data<T>(py::detail::array_proxy(grad.ptr())), .scale = static_cast<T>(scale)};
     }
     if (want >= Want::hess) {
       hess = like(pred);
-      block.hess = {.to = data<T>(py::detail::array_proxy(hess.ptr())), .scale = static_cast<T>(scale)};
+      block.hess[0] = {.to = data<T>(py::detail::array_proxy(hess.ptr())), .scale = static_cast<T>(scale)};
     }
     double sums[simd::Sum<T>::size] = {};
     elementwise_table<T>()[components_[0].entry].kernel[static_cast<int>(want)](components_[0].parameters.data(), block, sums);
@@ -152,10 +161,10 @@ void bind_elementwise(py::module_& m) {
       [] {
         py::dict losses;
         for (const auto& entry : elementwise_table<double>())
-          losses[py::str(entry.name.data(), entry.name.size())] = py::make_tuple(entry.parameters, entry.inputs);
+          losses[py::str(entry.name.data(), entry.name.size())] = py::make_tuple(entry.parameters, entry.inputs, entry.gradients);
         return losses;
       },
-      "Name -> (number of parameters, number of inputs) of every elementwise kernel.");
+      "Name -> numbers of parameters, inputs and gradients of every elementwise kernel.");
 
   m.def(
       "check_weights",
@@ -171,7 +180,7 @@ void bind_elementwise(py::module_& m) {
       .def(py::init<const std::vector<Plan::Term>&>(), py::arg("terms"))
       .def("small", &Plan::small)
       .def("run", &Plan::run, py::arg("inputs"), py::arg("own_inputs"), py::arg("weight"), py::arg("value"), py::arg("grad"),
-           py::arg("hess"), py::arg("scale"), py::arg("want"), py::arg("float64"), py::arg("threads"));
+           py::arg("hess"), py::arg("surrogate"), py::arg("scale"), py::arg("want"), py::arg("float64"), py::arg("threads"));
 }
 
 }  // namespace pyloss::bindings

@@ -74,7 +74,6 @@ class Sink {
   }
 
   bool in_place() const { return !view_ || there_; }
-  bool streams() const { return large_; }
 
   /// Where a term's results go, scaled.
   Output<T> block(std::size_t begin, T* scratch, double scale, bool first, bool last) const {
@@ -131,31 +130,31 @@ bool run(std::span<const Component> components, const ElementwiseCall& call, Int
   for (const auto& own : call.own_inputs) {
     for (const View& view : own) sources.emplace_back(view, false);
   }
-  const Sink<T> value(call.value), grad(call.grad), hess(call.hess);
+  const Sink<T> value(call.value);
+  const std::vector<Sink<T>> grad(call.grad.begin(), call.grad.end()), hess(call.hess.begin(), call.hess.end());
+  const auto all = [](const auto& range, auto&& is) { return std::all_of(range.begin(), range.end(), is); };
+  const auto in_place_already = [](const auto& each) { return each.in_place(); };
 
   const bool weighs = call.weight || call.value;
-  const bool in_place = terms == 1 && !weighs && grad.in_place() && hess.in_place() &&
-                        std::all_of(sources.begin(), sources.end(), [](const auto& source) { return source.in_place(); });
+  const bool in_place = terms == 1 && !weighs && all(sources, in_place_already) && all(grad, in_place_already) && all(hess, in_place_already);
   const std::size_t step = in_place ? chunk_size : block_size<T>;
+  const std::size_t results = 1 + grad.size() + hess.size();
   const std::size_t threads = std::clamp<std::size_t>(chunks, 1, static_cast<std::size_t>(std::max(call.threads, 1)));
   std::vector<Scratch<T>> scratch;
   scratch.reserve(threads);
-  for (std::size_t i = 0; i < threads; ++i) scratch.emplace_back(in_place ? 0 : sources.size() + 6, terms);
+  for (std::size_t i = 0; i < threads; ++i) scratch.emplace_back(in_place ? 0 : sources.size() + 2 * results, terms);
   std::vector<double> sums(chunks * terms);
 
   const bool done = for_each_chunk(chunks, static_cast<int>(threads), interrupt, [&](std::size_t chunk, int thread) {
     Scratch<T>& own = scratch[static_cast<std::size_t>(thread)];
     const auto scratch_block = [&](std::size_t i) { return in_place ? nullptr : own.block(i); };
-    T* const value_block = scratch_block(sources.size());
-    T* const grad_block = scratch_block(sources.size() + 1);
-    T* const hess_block = scratch_block(sources.size() + 2);
-    T* const raw_value = scratch_block(sources.size() + 3);
-    T* const raw_grad = scratch_block(sources.size() + 4);
-    T* const raw_hess = scratch_block(sources.size() + 5);
+    // Results as the caller wants them, and before they are weighed: the value, the gradients, the Hessians.
+    const auto scaled_block = [&](std::size_t result) { return scratch_block(sources.size() + result); };
+    const auto raw_block = [&](std::size_t result) { return scratch_block(sources.size() + results + result); };
     own.clear();
+    Block<T> block;
     const std::size_t end = std::min((chunk + 1) * chunk_size, size);
     for (std::size_t begin = chunk * chunk_size; begin < end; begin += step) {
-      Block<T> block;
       block.size = std::min(step, end - begin);
       const auto source = [&](std::size_t i) { return sources[i].block(begin, block.size, scratch_block(i)); };
       for (std::size_t i = 0; i < inputs; ++i) block.input[i] = source(i);
@@ -166,29 +165,38 @@ bool run(std::span<const Component> components, const ElementwiseCall& call, Int
         for (std::size_t i = inputs; i < entry.inputs; ++i) block.input[i] = source(next++);
         const double scale = call.scale[term];
         const bool first = term == 0, last = term + 1 == terms;
-        const auto output = [&](const Sink<T>& sink, T* through) { return sink.block(begin, through, scale, first, last); };
+        const auto output = [&](const Sink<T>& sink, std::size_t result) {
+          return sink.block(begin, scaled_block(result), scale, first, last);
+        };
+        block.surrogate = call.surrogate[term];
         const auto kernel = entry.kernel[static_cast<int>(call.want)];
         if (weighs) {
-          block.value = raw_value;
-          block.grad = {.to = raw_grad};
-          block.hess = {.to = raw_hess};
+          Weighing<T> weighed[1 + 2 * max_gradients];
+          block.value = raw_block(0);
+          weighed[0] = {block.value, call.value ? output(value, 0) : Output<T>{}};
+          for (std::size_t k = 0; k < grad.size(); ++k) {
+            block.grad[k] = {.to = raw_block(1 + k)};
+            weighed[1 + k] = {block.grad[k].to, output(grad[k], 1 + k)};
+          }
+          for (std::size_t k = 0, result = 1 + grad.size(); k < hess.size(); ++k, ++result) {
+            block.hess[k] = {.to = raw_block(result)};
+            weighed[result] = {block.hess[k].to, output(hess[k], result)};
+          }
           double unweighted[Scratch<T>::lanes] = {};
           kernel(components[term].parameters.data(), block, unweighted);
-          const Output<T> to_value = call.value ? output(value, value_block) : Output<T>{};
-          const Weighing<T> results[] = {{raw_value, to_value}, {raw_grad, output(grad, grad_block)}, {raw_hess, output(hess, hess_block)}};
-          weigh<T>(weight, std::span(results).first(1 + static_cast<std::size_t>(call.want)), block.size, own.sums(term));
+          weigh<T>(weight, std::span(weighed).first(results), block.size, own.sums(term));
         } else {
-          block.grad = output(grad, grad_block);
-          block.hess = output(hess, hess_block);
+          for (std::size_t k = 0; k < grad.size(); ++k) block.grad[k] = output(grad[k], 1 + k);
+          for (std::size_t k = 0; k < hess.size(); ++k) block.hess[k] = output(hess[k], 1 + grad.size() + k);
           kernel(components[term].parameters.data(), block, own.sums(term));
         }
       }
-      value.finish(begin, block.size, value_block);
-      grad.finish(begin, block.size, grad_block);
-      hess.finish(begin, block.size, hess_block);
+      value.finish(begin, block.size, scaled_block(0));
+      for (std::size_t k = 0; k < grad.size(); ++k) grad[k].finish(begin, block.size, scaled_block(1 + k));
+      for (std::size_t k = 0; k < hess.size(); ++k) hess[k].finish(begin, block.size, scaled_block(1 + grad.size() + k));
     }
     for (std::size_t term = 0; term < terms; ++term) sums[chunk * terms + term] = simd::Sum<T>::merge(own.sums(term));
-    if (grad.streams() || value.streams() || hess.streams()) simd::stream_fence();
+    simd::stream_fence();
   });
 
   for (std::size_t i = 0; i < sums.size(); ++i) totals[i % terms] += sums[i];

@@ -1,6 +1,7 @@
 // One element in, one term out: every loss of the registry's Elementwise list, over any arrays, in one pass over memory.
 #pragma once
 
+#include <limits>
 #include <memory>
 #include <span>
 #include <string_view>
@@ -13,7 +14,17 @@
 
 namespace pyloss {
 
-inline constexpr std::size_t max_inputs = 4;
+inline constexpr std::size_t max_inputs = 4, max_gradients = 3;
+
+/// What is stored as second derivative: max(factor * hess, floor), which boosting libraries put in place of the exact one.
+struct Surrogate {
+  double factor = 1.0, floor = -std::numeric_limits<double>::infinity();
+
+  template <class V>
+  PYLOSS_INLINE V operator()(V hess) const {
+    return max(hess * factor, floor);
+  }
+};
 
 /// One inner loop's work.
 template <class T>
@@ -21,7 +32,8 @@ struct Block {
   std::size_t size = 0;
   Input<T> input[max_inputs];
   T* value = nullptr;  // the values one by one, if wanted
-  Output<T> grad, hess;
+  Surrogate surrogate;
+  Output<T> grad[max_gradients], hess[max_gradients];  // by each input that has derivatives
 };
 
 /// Adds the values to `sums`, one float64 for each lane of a group, and fills the outputs.
@@ -32,7 +44,7 @@ using Kernel = void (*)(const double* parameters, const Block<T>& block, double*
 template <class T>
 struct Entry {
   std::string_view name;
-  std::size_t parameters, inputs;
+  std::size_t parameters, inputs, gradients;
   Kernel<T> kernel[3];  // by Want
 };
 
@@ -49,8 +61,10 @@ struct Component {
 struct ElementwiseCall {
   std::vector<View> inputs;                   // pred, target, ...: shared by all components
   std::vector<std::vector<View>> own_inputs;  // behind them, for each component
-  View weight, value, grad, hess;
-  std::vector<double> scale;  // of the stored results, for each component
+  View weight, value;
+  std::vector<View> grad, hess;  // by each input that has derivatives
+  std::vector<Surrogate> surrogate;  // for each component
+  std::vector<double> scale;         // of the stored results, for each component
   Want want = Want::value;
   bool float64 = false;  // computes in float64, otherwise in float32
   int threads = 1;

@@ -26,6 +26,26 @@ PYLOSS_INLINE simd::Pack<T> load(const Block<T>& block, std::size_t i, Lanes lan
   return block.input[I].load(i, lanes);
 }
 
+/// The derivative by input K of those that have derivatives.
+template <std::size_t K, class V>
+PYLOSS_INLINE V by(V only) {
+  return only;
+}
+template <std::size_t K, class V, std::size_t N>
+PYLOSS_INLINE V by(const std::array<V, N>& each) {
+  return each[K];
+}
+
+template <class Terms>
+inline constexpr std::size_t gradients_of = 1;
+template <class V, std::size_t N>
+inline constexpr std::size_t gradients_of<const JointTerms<V, N>> = N;
+
+template <class Loss, class V, std::size_t... I>
+consteval std::size_t gradients(std::index_sequence<I...>) {
+  return gradients_of<const decltype(std::declval<const Loss&>()((static_cast<void>(I), std::declval<V>())...))>;
+}
+
 template <Want want, class Loss, class T>
 void kernel(const double* parameters, const Block<T>& at, double* sums) {
   using V = simd::Pack<T>;
@@ -33,22 +53,27 @@ void kernel(const double* parameters, const Block<T>& at, double* sums) {
   const Block<T> block = at;  // a local copy: the stores below cannot change it, which the compiler now knows
   simd::SumOfFew<T> sum(sums);
   simd::for_each_pack<T>(block.size, [&](std::size_t i, auto place, auto lanes) PYLOSS_INLINE_LAMBDA {
-    const Terms<V> terms = [&]<std::size_t... I>(std::index_sequence<I...>) PYLOSS_INLINE_LAMBDA {
+    const auto terms = [&]<std::size_t... I>(std::index_sequence<I...>) PYLOSS_INLINE_LAMBDA {
       return loss(load<I>(block, i, lanes)...);
     }(std::make_index_sequence<arity<Loss, V>()>{});
     sum.add(i, place, lanes.or_zero(terms.value));
     if (block.value) lanes.store(block.value + i, terms.value);
-    if constexpr (want >= Want::grad) block.grad.store(i, terms.grad, lanes);
-    if constexpr (want >= Want::hess) block.hess.store(i, terms.hess, lanes);
+    [&]<std::size_t... K>(std::index_sequence<K...>) PYLOSS_INLINE_LAMBDA {
+      if constexpr (want >= Want::grad) (block.grad[K].store(i, by<K>(terms.grad), lanes), ...);
+      if constexpr (want >= Want::hess) (block.hess[K].store(i, block.surrogate(by<K>(terms.hess)), lanes), ...);
+    }(std::make_index_sequence<gradients_of<decltype(terms)>>{});
   });
   sum.store(sums);
 }
 
 template <class T, class Loss>
 constexpr Entry<T> entry() {
+  using V = simd::Pack<T>;
+  constexpr std::size_t inputs = arity<Loss, V>();
   return {Loss::name,
           parameters_of<Loss>,
-          arity<Loss, simd::Pack<T>>(),
+          inputs,
+          gradients<Loss, V>(std::make_index_sequence<inputs>{}),
           {kernel<Want::value, Loss, T>, kernel<Want::grad, Loss, T>, kernel<Want::hess, Loss, T>}};
 }
 

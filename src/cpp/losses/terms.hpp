@@ -1,6 +1,8 @@
 // What an elementwise loss returns.
 #pragma once
 
+#include <array>
+
 #include "../simd/math.hpp"
 
 namespace pyloss {
@@ -10,6 +12,13 @@ namespace pyloss {
 template <class V>
 struct Terms {
   V value, grad, hess;
+};
+
+/// The same of a loss with several inputs that have derivatives: those by each, in the order in which Python names them.
+template <class V, std::size_t N>
+struct JointTerms {
+  V value;
+  std::array<V, N> grad, hess;
 };
 
 }  // namespace pyloss

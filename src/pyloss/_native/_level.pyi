@@ -28,8 +28,9 @@ class ElementwisePlan:
         own_inputs: collections.abc.Sequence[collections.abc.Sequence[Operand]],
         weight: Operand | None,
         value: Operand | None,
-        grad: Operand | None,
-        hess: Operand | None,
+        grad: collections.abc.Sequence[Operand],
+        hess: collections.abc.Sequence[Operand],
+        surrogate: collections.abc.Sequence[tuple[float, float]],
         scale: collections.abc.Sequence[float],
         want: int,
         float64: bool,
@@ -82,9 +83,9 @@ def covariance_losses() -> dict[str, int]:
     Name -> number of parameters of every kernel of the covariances of two batches.
     """
 
-def elementwise_losses() -> dict[str, tuple[int, int]]:
+def elementwise_losses() -> dict[str, tuple[int, int, int]]:
     """
-    Name -> (number of parameters, number of inputs) of every elementwise kernel.
+    Name -> numbers of parameters, inputs and gradients of every elementwise kernel.
     """
 
 def embedding(

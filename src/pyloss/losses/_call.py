@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -55,25 +56,37 @@ class Call:
         self, shape: tuple[int, ...], value_shape: tuple[int, ...], dtype: np.dtype[Any], inputs: dict[str, Array]
     ) -> tuple[Array | None, Array | None, Array | None]:
         """Return arrays for values, gradient and Hessian, the caller's where given; None for what is not wanted."""
-        value = grad = hess = None
-        if self._out is not None:
-            if self.want == VALUE:
-                value = check_out(self._out, "out", value_shape, dtype, inputs)
-            elif self.want == GRAD:
-                grad = check_out(self._out, "out", shape, dtype, inputs)
-            else:
-                first, second = self._out
-                grad = check_out(first, "out[0]", shape, dtype, inputs)
-                hess = check_out(second, "out[1]", shape, dtype, inputs)
-                if np.may_share_memory(grad, hess):
-                    raise ValueError("out: got two arrays that overlap, wanted separate ones for gradient and Hessian")
+        value, grads, hesses = self.joint_outputs({"pred": (shape, dtype)}, value_shape, dtype, inputs)
+        return value, grads[0] if grads else None, hesses[0] if hesses else None
+
+    def joint_outputs(
+        self,
+        by: dict[str, tuple[tuple[int, ...], np.dtype[Any]]],
+        value_shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        inputs: dict[str, Array],
+    ) -> tuple[Array | None, list[Array], list[Array]]:
+        """Return arrays for values, and for gradients and Hessians by inputs of these shapes and types."""
+        value = None
+        derivatives: list[list[Array]] = [[], []]
+        if self._out is not None and self.want == VALUE:
+            value = check_out(self._out, "out", value_shape, dtype, inputs)
+        elif self._out is not None:
+            given = [("out", self._out)] if self.want == GRAD else [("out[0]", self._out[0]), ("out[1]", self._out[1])]
+            named = [_each(out, name, list(by)) for name, out in given]
+            for arrays, kind in zip(named, derivatives, strict=False):
+                for (name, out), (shape, of_type) in zip(arrays, by.values(), strict=True):
+                    kind.append(check_out(out, name, shape, of_type, inputs))
+            every = [out for kind in derivatives for out in kind]
+            if any(np.may_share_memory(a, b) for a, b in combinations(every, 2)):
+                count = "two" if len(every) == 2 else str(len(every))
+                raise ValueError(f"out: got {count} arrays that overlap, wanted separate ones for each result")
         if value is None and self.reduction == "none":
             value = empty(value_shape, dtype)
-        if grad is None and self.want >= GRAD:
-            grad = empty(shape, dtype)
-        if hess is None and self.want >= HESS:
-            hess = empty(shape, dtype)
-        return value, grad, hess
+        for kind in derivatives[: self.want]:
+            if not kind:
+                kind.extend(empty(shape, of_type) for shape, of_type in by.values())
+        return value, derivatives[0], derivatives[1]
 
     def weights(self, weight: ArrayLike, shape: tuple[int, ...], of: str) -> tuple[Array | None, float]:
         """Return the weights, checked, and the sum of them over `shape`."""
@@ -94,11 +107,20 @@ class Call:
         return coefficient / total if total > 0.0 else 0.0
 
     def result(
-        self, sums: list[float], scales: list[float], value: Array | None, grad: Array | None, hess: Array | None
+        self, sums: list[float], scales: list[float], value: Array | None, grad: object, hess: object
     ) -> tuple[Any, ...]:
         """Return the value, then the derivatives wanted."""
         reduced = sum(scale * total for scale, total in zip(scales, sums, strict=True)) if value is None else value
         return (reduced, grad, hess)[: self.want + 1]
+
+
+def _each(out: Any, name: str, by: list[str]) -> list[tuple[str, Any]]:
+    """Return the arrays of an `out` for derivatives by these inputs, and what to call them."""
+    if len(by) == 1:
+        return [(name, out)]
+    if not isinstance(out, tuple) or len(out) != len(by):
+        raise TypeError(f"{name}: got {type(out).__name__}, wanted a tuple of {len(by)} arrays, for {' and '.join(by)}")
+    return [(f"{name}[{i}]", each) for i, each in enumerate(out)]
 
 
 def maybe(array: Array | None) -> Operand | None:

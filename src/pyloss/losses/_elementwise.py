@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from .._arguments import (
     ArrayLike,
     as_array,
     check_broadcast,
+    check_choice,
     is_weak,
     needs_float64,
     operand,
@@ -22,11 +23,14 @@ from .._arguments import (
 )
 from .._native import kernels
 from ._call import Call, maybe
-from ._loss import PredictionLoss, show_sum
+from ._loss import CURVATURES, PredictionLoss, show_sum
 
 
 class Elementwise(PredictionLoss):
     """A loss of its own kernel, or a sum of such losses."""
+
+    _derived: ClassVar[int] = 0
+    """How many numbers the class computes from its parameters for the kernel, behind them."""
 
     @classmethod
     def _check_kernel(cls) -> None:
@@ -38,17 +42,24 @@ class Elementwise(PredictionLoss):
         # The dataclass decorator has not run yet: fields still stand where they were declared.
         fields = [value.metadata for value in cls.__dict__.values() if isinstance(value, dataclasses.Field)]
         expected = (
-            sum(field["kernel"] for field in fields),
-            2 + sum(field["as_input"] is not None for field in fields),
+            sum(field["kernel"] for field in fields) + cls._derived,
+            len(cls.inputs) + sum(field["as_input"] is not None for field in fields),
+            len(cls.gradients),
         )
         if known[cls.name] != expected:
             raise ImportError(
-                f"{cls.__name__}: the kernel takes {known[cls.name]} parameters and inputs, the class has {expected}"
+                f"{cls.__name__}: the kernel takes {known[cls.name]} parameters, inputs and gradients, "
+                f"the class has {expected}"
             )
 
     @property
     def _parameters(self) -> list[float]:
-        return [float(getattr(self, field.name)) for field in dataclasses.fields(self) if field.metadata.get("kernel")]  # type: ignore[arg-type]
+        fields = [field for field in dataclasses.fields(self) if field.metadata.get("kernel")]  # type: ignore[arg-type]
+        return [field.metadata["encode"](getattr(self, field.name)) for field in fields]
+
+    def _surrogate(self, curvature: str) -> tuple[float, float]:
+        """Return factor and floor of what stands for the second derivative."""
+        return (1.0, -math.inf if curvature == "exact" else 0.0)
 
     @property
     def _own_inputs(self) -> list[float | tuple[float, ...]]:
@@ -72,12 +83,6 @@ class Elementwise(PredictionLoss):
         return kernels.ElementwisePlan(terms)
 
     @cached_property
-    def _input_count(self) -> int:
-        """How many arrays the caller gives."""
-        known = kernels.elementwise_losses()
-        return max(known[loss.name][1] - len(loss._own_inputs) for _, loss in self._terms)  # type: ignore[attr-defined]
-
-    @cached_property
     def _small(self) -> Any:
         return self._plan.small
 
@@ -85,42 +90,54 @@ class Elementwise(PredictionLoss):
         return ElementwiseSum(terms)
 
     def _compute(
-        self, want: int, inputs: tuple[ArrayLike, ...], weight: ArrayLike, reduction: object, out: object
+        self,
+        want: int,
+        inputs: tuple[ArrayLike, ...],
+        weight: ArrayLike,
+        reduction: object,
+        out: object,
+        curvature: str = "exact",
     ) -> tuple[Any, ...]:
         call = Call(want, reduction, out)
-        if len(inputs) != self._input_count:
-            wanted = " and ".join(("pred", *_names(self._input_count - 1)))
-            raise TypeError(f"inputs: got {len(inputs)} arrays, wanted {wanted}")
-        pred, *others = _arrays(inputs)
-        named = {"pred": pred} | {name: array for name, array in zip(_names(len(others)), others, strict=True)}
+        check_choice(curvature, "curvature", CURVATURES)
+        named = {name: as_array(value, name) for name, value in zip(self._names(), inputs, strict=True)}
+        pred, *others = named.values()
+        shape = pred.shape
         for name, array in named.items():
-            check_broadcast(array, name, pred.shape)
+            check_broadcast(array, name, shape, self._names()[0])
         own = [[np.asarray(each, np.float64) for each in loss._own_inputs] for _, loss in self._terms]  # type: ignore[attr-defined]
         for (_, loss), arrays in zip(self._terms, own, strict=True):
             for array in arrays:
-                check_broadcast(array, f"an array parameter of {loss!r}", pred.shape)
-        weights, total = call.weights(weight, pred.shape, "pred")
+                check_broadcast(array, f"an array parameter of {loss!r}", shape)
+        by = {
+            name: (named[name].shape if reduction != "none" else shape, result_dtype(named[name]))
+            for name in self._gradients()
+        }
+        weights, total = call.weights(weight, shape, self._names()[0])
         if weights is not None:
             named["weight"] = weights
-        value, grad, hess = call.outputs(pred.shape, pred.shape, result_dtype(pred), named)
+        value, grads, hesses = call.joint_outputs(by, shape, result_dtype(pred), named)
         scales = [call.scale(coefficient, total) for coefficient, _ in self._terms]
 
         # All operands are walked in C order; one that is laid out otherwise turns the others with it.
         order = _memory_order(pred)
 
         def turned(array: Array) -> Array:
-            return array if order is None else np.broadcast_to(array, pred.shape).transpose(order)
+            return array if order is None else np.broadcast_to(array, shape).transpose(order)
 
-        def turned_output(array: Array | None) -> Array | None:
-            return array if order is None or array is None else array.transpose(order)
+        def turned_output(array: Array) -> Array:
+            return array if order is None else array.transpose(order)
 
+        # By an input that is broadcast, the derivative is the sum over its places.
+        whole = [[each if each.shape == shape else np.empty(shape) for each in kind] for kind in (grads, hesses)]
         sums = self._plan.run(
             inputs=[operand(turned(array)) for array in (pred, *others)],
             own_inputs=[[operand(turned(array)) for array in arrays] for arrays in own],
             weight=maybe(None if weights is None else turned(weights)),
-            value=maybe(turned_output(value)),
-            grad=maybe(turned_output(grad)),
-            hess=maybe(turned_output(hess)),
+            value=maybe(None if value is None else turned_output(value)),
+            grad=[operand(turned_output(each)) for each in whole[0]],
+            hess=[operand(turned_output(each)) for each in whole[1]],
+            surrogate=[loss._surrogate(curvature) for _, loss in self._terms],  # type: ignore[attr-defined]
             scale=scales,
             want=want,
             float64=needs_float64(
@@ -128,15 +145,24 @@ class Elementwise(PredictionLoss):
             ),
             threads=call.threads,
         )
-        return call.result(sums, scales, value, grad, hess)
+        for kind, results in zip(whole, (grads, hesses), strict=True):
+            for each, result in zip(kind, results, strict=True):
+                if each is not result:
+                    result[...] = _sum_to(each, result.shape)
+        return call.result(
+            sums, scales, value, *(kind[0] if len(kind) == 1 else tuple(kind) for kind in (grads, hesses))
+        )
+
+    def _gradients(self) -> tuple[str, ...]:
+        return self.gradients
 
 
-def _names(others: int) -> Sequence[str]:
-    return ("target", *(f"input {i + 2}" for i in range(1, others)))[:others]
-
-
-def _arrays(inputs: tuple[ArrayLike, ...]) -> list[Array]:
-    return [as_array(value, name) for name, value in zip(("pred", *_names(len(inputs) - 1)), inputs, strict=True)]
+def _sum_to(array: Array, shape: tuple[int, ...]) -> Array:
+    """Add up the places that a broadcast from `shape` has made one element."""
+    lead = array.ndim - len(shape)
+    axes = (*range(lead), *(lead + i for i, size in enumerate(shape) if size == 1 and array.shape[lead + i] != 1))
+    summed: Array = array.sum(axis=axes).reshape(shape)
+    return summed
 
 
 def _memory_order(pred: Array) -> tuple[int, ...] | None:
@@ -157,8 +183,19 @@ class ElementwiseSum(Elementwise):
     def __post_init__(self) -> None:
         """Check that the terms go together."""
         for _, loss in self.terms:
+            first = self.terms[0][1]
             if not isinstance(loss, Elementwise):
                 raise TypeError(f"+: got {loss!r} beside elementwise losses, wanted losses of the same inputs")
+            if loss._names() != first._names():
+                raise TypeError(f"+: got {loss!r} beside {first!r}, wanted losses of the same inputs")
+            if loss._gradients() != first._gradients():  # type: ignore[attr-defined]
+                raise TypeError(f"+: got {loss!r} beside {first!r}, wanted losses with gradients by the same inputs")
+
+    def _names(self) -> tuple[str, ...]:
+        return self.terms[0][1]._names()
+
+    def _gradients(self) -> tuple[str, ...]:
+        return self.terms[0][1]._gradients()  # type: ignore[attr-defined, no-any-return]
 
     def __repr__(self) -> str:
         return show_sum(self.terms)

@@ -6,9 +6,12 @@ import dataclasses
 import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, overload
+from typing import Any, ClassVar, Literal, TypeAlias, overload
 
 from .._arguments import REAL, Array, ArrayLike, Interval, Reduction
+
+Curvature: TypeAlias = Literal["exact", "fisher", "xgboost", "lightgbm"]
+CURVATURES = ("exact", "fisher", "xgboost", "lightgbm")
 
 VALUE, GRAD, HESS = 0, 1, 2
 """What is wanted, each with all before it; C++'s enum Want."""
@@ -40,6 +43,8 @@ class Info:
         Predictions at which the loss is finite.
     binary : bool
         Whether only the ends of `target` are allowed.
+    extra : tuple of Interval
+        Allowed values of the inputs behind `target`.
     name : str
         Name for `pyloss.get`; filled in from the class.
     formula : str
@@ -55,6 +60,7 @@ class Info:
     target: Interval = REAL
     pred: Interval = REAL
     binary: bool = False
+    extra: tuple[Interval, ...] = ()
     name: str = ""
     formula: str = ""
 
@@ -115,14 +121,40 @@ class PredictionLoss(Loss):
     ``a * loss`` and ``loss + loss`` are losses too; sums of losses with the same inputs are computed in one pass.
     """
 
+    inputs: ClassVar[tuple[str, ...]] = ("pred", "target")
+    gradients: ClassVar[tuple[str, ...]] = ("pred",)
+
+    def _bind(
+        self, pred: ArrayLike, target: ArrayLike, more: tuple[ArrayLike, ...], named: dict[str, ArrayLike]
+    ) -> Any:
+        """Return all inputs in the order of their names."""
+        given = (pred, *(() if target is ... else (target,)), *more)
+        names = self._names()
+        wanted = f"wanted {' and '.join([', '.join(names[:-1]), names[-1]] if len(names) > 1 else names)}"
+        if len(given) > len(names):
+            raise TypeError(f"inputs: got {len(given)} arrays, {wanted}")
+        bound = dict(zip(names, given, strict=False))
+        for name, value in named.items():
+            if name not in names or name in bound:
+                raise TypeError(f"{name}: got it {'twice' if name in bound else 'unexpectedly'}, {wanted}")
+            bound[name] = value
+        for name in names:
+            if name not in bound:
+                raise TypeError(f"{name}: got nothing, {wanted}")
+        return tuple(bound[name] for name in names)
+
+    def _names(self) -> tuple[str, ...]:
+        return self.inputs
+
     @abstractmethod
     def _small(self, pred: ArrayLike, target: ArrayLike, want: int, reduction: object) -> Any:
         """Return the result of a small plain call, or None if it is not one."""
 
     @abstractmethod
     def _compute(
-        self, want: int, inputs: tuple[ArrayLike, ...], weight: ArrayLike, reduction: object, out: object
-    ) -> tuple[Any, ...]:
+        self, want: int, inputs: tuple[ArrayLike, ...], weight: ArrayLike, reduction: object, out: object,
+        curvature: str = "exact",
+    ) -> tuple[Any, ...]:  # fmt: skip
         """Check the arguments of a call and compute it; the value, then the derivatives wanted."""
 
     @abstractmethod
@@ -153,19 +185,20 @@ class PredictionLoss(Loss):
         return self._sum(self._terms + other._terms)
 
     @overload
-    def __call__(self, pred: ArrayLike, target: ArrayLike, *inputs: ArrayLike, weight: ArrayLike = None,
-                 reduction: Literal["mean", "sum"] = "mean", out: Array | None = None) -> float: ...  # fmt: skip
+    def __call__(self, pred: ArrayLike, target: ArrayLike = ..., *inputs: ArrayLike, weight: ArrayLike = None,
+                 reduction: Literal["mean", "sum"] = "mean", out: Array | None = None, **named: ArrayLike) -> float: ...  # fmt: skip
     @overload
-    def __call__(self, pred: ArrayLike, target: ArrayLike, *inputs: ArrayLike, weight: ArrayLike = None,
-                 reduction: Literal["none"], out: Array | None = None) -> Array: ...  # fmt: skip
+    def __call__(self, pred: ArrayLike, target: ArrayLike = ..., *inputs: ArrayLike, weight: ArrayLike = None,
+                 reduction: Literal["none"], out: Array | None = None, **named: ArrayLike) -> Array: ...  # fmt: skip
     def __call__(
         self,
         pred: ArrayLike,
-        target: ArrayLike,
+        target: ArrayLike = ...,
         *inputs: ArrayLike,
         weight: ArrayLike = None,
         reduction: Reduction = "mean",
         out: Array | None = None,
+        **named: ArrayLike,
     ) -> float | Array:
         """Compute the loss.
 
@@ -173,8 +206,8 @@ class PredictionLoss(Loss):
         ----------
         pred, target : array_like
             Predictions and what they should have been. `target` broadcasts to `pred`.
-        *inputs : array_like
-            Further inputs, where the loss has any.
+        *inputs, **named : array_like
+            Further inputs, where the loss has any: by position or by the names that its documentation gives them.
         weight : array_like, optional
             Finite, at least 0, broadcasts to `pred` (to its rows for row losses). Weight 0 leaves an element out, even
             if it is NaN.
@@ -193,89 +226,99 @@ class PredictionLoss(Loss):
         TypeError, ValueError
             Naming the argument, what came and what is wanted. Nothing has been written then.
         """
-        if weight is None and out is None and not inputs:
+        if weight is None and out is None and not inputs and not named:
             small = self._small(pred, target, VALUE, reduction)
             if small is not None:
                 return small  # type: ignore[no-any-return]
-        return self._compute(VALUE, (pred, target, *inputs), weight, reduction, out)[0]  # type: ignore[no-any-return]
+        return self._compute(VALUE, self._bind(pred, target, inputs, named), weight, reduction, out)[0]  # type: ignore[no-any-return]
 
     @overload
-    def value_and_grad(self, pred: ArrayLike, target: ArrayLike, *inputs: ArrayLike, weight: ArrayLike = None,
+    def value_and_grad(self, pred: ArrayLike, target: ArrayLike = ..., *inputs: ArrayLike, weight: ArrayLike = None,
                        reduction: Literal["mean", "sum"] = "mean", out: Array | None = None,
-                       ) -> tuple[float, Array]: ...  # fmt: skip
+                       **named: ArrayLike) -> tuple[float, Array]: ...  # fmt: skip
     @overload
-    def value_and_grad(self, pred: ArrayLike, target: ArrayLike, *inputs: ArrayLike, weight: ArrayLike = None,
+    def value_and_grad(self, pred: ArrayLike, target: ArrayLike = ..., *inputs: ArrayLike, weight: ArrayLike = None,
                        reduction: Literal["none"], out: Array | None = None,
-                       ) -> tuple[Array, Array]: ...  # fmt: skip
+                       **named: ArrayLike) -> tuple[Array, Array]: ...  # fmt: skip
     def value_and_grad(
         self,
         pred: ArrayLike,
-        target: ArrayLike,
+        target: ArrayLike = ...,
         *inputs: ArrayLike,
         weight: ArrayLike = None,
         reduction: Reduction = "mean",
         out: Array | None = None,
+        **named: ArrayLike,
     ) -> tuple[float | Array, Array]:
         """Compute the loss and its gradient by `pred` in one pass over memory.
 
         Parameters
         ----------
-        pred, target, *inputs, weight, reduction
+        pred, target, *inputs, **named, weight, reduction
             As for the call.
         out : ndarray, optional
-            Takes the gradient: of the dtype and shape of `pred`, and may be `pred` itself.
+            Takes the gradient: of the dtype and shape of `pred`, and may be `pred` itself. A tuple of arrays where the
+            loss has gradients by several inputs.
 
         Returns
         -------
         value : float or ndarray
             As for the call.
-        grad : ndarray
-            Gradient of the reduced value (with "none": of each own value); dtype and shape of `pred`.
+        grad : ndarray or tuple of ndarray
+            Gradient of the reduced value (with "none": of each own value); dtype and shape of `pred`. Where the loss
+            has gradients by several inputs, a tuple in the order of the inputs, each of the dtype and shape of its own
+            (with "none" of the shape of `pred`).
         """
-        if weight is None and out is None and not inputs:
+        if weight is None and out is None and not inputs and not named:
             small = self._small(pred, target, GRAD, reduction)
             if small is not None:
                 return small  # type: ignore[no-any-return]
-        return self._compute(GRAD, (pred, target, *inputs), weight, reduction, out)
+        return self._compute(GRAD, self._bind(pred, target, inputs, named), weight, reduction, out)
 
     @overload
-    def value_grad_hess(self, pred: ArrayLike, target: ArrayLike, *inputs: ArrayLike, weight: ArrayLike = None,
+    def value_grad_hess(self, pred: ArrayLike, target: ArrayLike = ..., *inputs: ArrayLike, weight: ArrayLike = None,
                         reduction: Literal["mean", "sum"] = "mean", out: tuple[Array, Array] | None = None,
-                        ) -> tuple[float, Array, Array]: ...  # fmt: skip
+                        curvature: Curvature = "exact", **named: ArrayLike) -> tuple[float, Array, Array]: ...  # fmt: skip
     @overload
-    def value_grad_hess(self, pred: ArrayLike, target: ArrayLike, *inputs: ArrayLike, weight: ArrayLike = None,
+    def value_grad_hess(self, pred: ArrayLike, target: ArrayLike = ..., *inputs: ArrayLike, weight: ArrayLike = None,
                         reduction: Literal["none"], out: tuple[Array, Array] | None = None,
-                        ) -> tuple[Array, Array, Array]: ...  # fmt: skip
+                        curvature: Curvature = "exact", **named: ArrayLike) -> tuple[Array, Array, Array]: ...  # fmt: skip
     def value_grad_hess(
         self,
         pred: ArrayLike,
-        target: ArrayLike,
+        target: ArrayLike = ...,
         *inputs: ArrayLike,
         weight: ArrayLike = None,
         reduction: Reduction = "mean",
         out: tuple[Array, Array] | None = None,
+        curvature: Curvature = "exact",
+        **named: ArrayLike,
     ) -> tuple[float | Array, Array, Array]:
         """Compute the loss, its gradient and the diagonal of its Hessian in one pass over memory.
 
         Parameters
         ----------
-        pred, target, *inputs, weight, reduction
+        pred, target, *inputs, **named, weight, reduction
             As for the call.
         out : (ndarray, ndarray), optional
             Takes the gradient and the Hessian: each of the dtype and shape of `pred`; one of them may be `pred` itself.
+        curvature : {"exact", "fisher", "xgboost", "lightgbm"}, default "exact"
+            What stands for the second derivative. "fisher" is its expectation where the loss is a log-likelihood;
+            "xgboost" and "lightgbm" are what these libraries use in their own objective. But for "exact", what would be
+            negative is 0.
 
         Returns
         -------
         value : float or ndarray
             As for the call.
         grad, hess : ndarray
-            First and second derivatives of the reduced value; dtype and shape of `pred`.
+            First and second derivatives of the reduced value; dtype and shape of `pred`, or tuples as above.
         """
-        if weight is None and out is None and not inputs:
+        if weight is None and out is None and not inputs and not named and curvature == "exact":
             small = self._small(pred, target, HESS, reduction)
             if small is not None:
                 return small  # type: ignore[no-any-return]
-        return self._compute(HESS, (pred, target, *inputs), weight, reduction, out)
+        return self._compute(HESS, self._bind(pred, target, inputs, named), weight, reduction, out, curvature)
 
 
 def show_sum(terms: tuple[tuple[float, Loss], ...]) -> str:

@@ -13,6 +13,7 @@ from .._arguments import (
     as_array,
     bad_label,
     check_broadcast,
+    check_choice,
     is_integer,
     needs_float64,
     operand,
@@ -58,12 +59,17 @@ class Rowwise(PredictionLoss):
         return RowwiseSum(terms)
 
     def _compute(
-        self, want: int, inputs: tuple[ArrayLike, ...], weight: ArrayLike, reduction: object, out: object
+        self,
+        want: int,
+        inputs: tuple[ArrayLike, ...],
+        weight: ArrayLike,
+        reduction: object,
+        out: object,
+        curvature: str = "exact",
     ) -> tuple[Any, ...]:
         call = Call(want, reduction, out)
+        check_choice(curvature, "curvature", ("exact",))
         scores, target = as_array(inputs[0], "pred"), as_array(inputs[1], "target")
-        if len(inputs) > 2:
-            raise TypeError(f"inputs: got {len(inputs)} arrays, wanted pred and target")
         if scores.ndim == 0:
             raise ValueError("pred: got a single number, wanted rows of class scores: shape (..., classes)")
         shape, rows, classes = scores.shape, scores.shape[:-1], scores.shape[-1]
