@@ -26,7 +26,7 @@ CLASSES = 10
 
 @dataclass(frozen=True)
 class Bound:
-    """A loss as if it had `pred` and `target` alone: further inputs are fixed, and the derivatives by `pred` are kept."""
+    """A loss as if it had `pred` and `target` alone: further inputs are fixed, derivatives by `pred` are kept."""
 
     bare: Any
     extra: tuple[Any, ...]

@@ -65,8 +65,8 @@ class Plan {
 
   std::vector<double> run(const std::vector<Operand>& inputs, const std::vector<std::vector<Operand>>& own_inputs,
                           const MaybeOperand& weight, const MaybeOperand& value, const std::vector<Operand>& grad,
-                          const std::vector<Operand>& hess, const std::vector<std::pair<double, double>>& surrogate, const std::vector<double>& scale, int want,
-                          bool float64, int threads) const {
+                          const std::vector<Operand>& hess, const std::vector<std::pair<double, double>>& surrogate,
+                          const std::vector<double>& scale, int want, bool float64, int threads) const {
     const py::array& pred = inputs.at(0).first;
     const std::vector<std::size_t> shape(pred.shape(), pred.shape() + pred.ndim());
     ElementwiseCall call;

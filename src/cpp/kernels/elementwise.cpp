@@ -136,7 +136,8 @@ bool run(std::span<const Component> components, const ElementwiseCall& call, Int
   const auto in_place_already = [](const auto& each) { return each.in_place(); };
 
   const bool weighs = call.weight || call.value;
-  const bool in_place = terms == 1 && !weighs && all(sources, in_place_already) && all(grad, in_place_already) && all(hess, in_place_already);
+  const bool in_place =
+      terms == 1 && !weighs && all(sources, in_place_already) && all(grad, in_place_already) && all(hess, in_place_already);
   const std::size_t step = in_place ? chunk_size : block_size<T>;
   const std::size_t results = 1 + grad.size() + hess.size();
   const std::size_t threads = std::clamp<std::size_t>(chunks, 1, static_cast<std::size_t>(std::max(call.threads, 1)));

@@ -62,7 +62,7 @@ struct ElementwiseCall {
   std::vector<View> inputs;                   // pred, target, ...: shared by all components
   std::vector<std::vector<View>> own_inputs;  // behind them, for each component
   View weight, value;
-  std::vector<View> grad, hess;  // by each input that has derivatives
+  std::vector<View> grad, hess;      // by each input that has derivatives
   std::vector<Surrogate> surrogate;  // for each component
   std::vector<double> scale;         // of the stored results, for each component
   Want want = Want::value;

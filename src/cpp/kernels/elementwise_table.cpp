@@ -53,9 +53,8 @@ void kernel(const double* parameters, const Block<T>& at, double* sums) {
   const Block<T> block = at;  // a local copy: the stores below cannot change it, which the compiler now knows
   simd::SumOfFew<T> sum(sums);
   simd::for_each_pack<T>(block.size, [&](std::size_t i, auto place, auto lanes) PYLOSS_INLINE_LAMBDA {
-    const auto terms = [&]<std::size_t... I>(std::index_sequence<I...>) PYLOSS_INLINE_LAMBDA {
-      return loss(load<I>(block, i, lanes)...);
-    }(std::make_index_sequence<arity<Loss, V>()>{});
+    const auto terms = [&]<std::size_t... I>(std::index_sequence<I...>)
+                           PYLOSS_INLINE_LAMBDA { return loss(load<I>(block, i, lanes)...); }(std::make_index_sequence<arity<Loss, V>()>{});
     sum.add(i, place, lanes.or_zero(terms.value));
     if (block.value) lanes.store(block.value + i, terms.value);
     [&]<std::size_t... K>(std::index_sequence<K...>) PYLOSS_INLINE_LAMBDA {

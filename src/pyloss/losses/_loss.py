@@ -186,7 +186,8 @@ class PredictionLoss(Loss):
 
     @overload
     def __call__(self, pred: ArrayLike, target: ArrayLike = ..., *inputs: ArrayLike, weight: ArrayLike = None,
-                 reduction: Literal["mean", "sum"] = "mean", out: Array | None = None, **named: ArrayLike) -> float: ...  # fmt: skip
+                 reduction: Literal["mean", "sum"] = "mean", out: Array | None = None,
+                 **named: ArrayLike) -> float: ...  # fmt: skip
     @overload
     def __call__(self, pred: ArrayLike, target: ArrayLike = ..., *inputs: ArrayLike, weight: ArrayLike = None,
                  reduction: Literal["none"], out: Array | None = None, **named: ArrayLike) -> Array: ...  # fmt: skip
@@ -278,11 +279,13 @@ class PredictionLoss(Loss):
     @overload
     def value_grad_hess(self, pred: ArrayLike, target: ArrayLike = ..., *inputs: ArrayLike, weight: ArrayLike = None,
                         reduction: Literal["mean", "sum"] = "mean", out: tuple[Array, Array] | None = None,
-                        curvature: Curvature = "exact", **named: ArrayLike) -> tuple[float, Array, Array]: ...  # fmt: skip
+                        curvature: Curvature = "exact", **named: ArrayLike,
+                        ) -> tuple[float, Array, Array]: ...  # fmt: skip
     @overload
     def value_grad_hess(self, pred: ArrayLike, target: ArrayLike = ..., *inputs: ArrayLike, weight: ArrayLike = None,
                         reduction: Literal["none"], out: tuple[Array, Array] | None = None,
-                        curvature: Curvature = "exact", **named: ArrayLike) -> tuple[Array, Array, Array]: ...  # fmt: skip
+                        curvature: Curvature = "exact", **named: ArrayLike,
+                        ) -> tuple[Array, Array, Array]: ...  # fmt: skip
     def value_grad_hess(
         self,
         pred: ArrayLike,
