@@ -40,7 +40,7 @@ def test_edges(native: ModuleType, name: str, dtype: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("name", ["expm1", "log1p", "tanh"])
+@pytest.mark.parametrize("name", ["erf", "expm1", "log1p", "tanh"])
 def test_sign_of_zero(native: ModuleType, name: str, dtype: str) -> None:
     got = apply(native, name, np.array([0.0, -0.0], dtype))
     assert np.signbit(got).tolist() == [False, True]
@@ -66,6 +66,36 @@ def test_float64_against_mpmath(native: ModuleType, name: str) -> None:
         abs(mp.mpf(float(g)) - exact(mp.mpf(float(v)))) / np.spacing(abs(float(g))) for g, v in zip(got, x, strict=True)
     ]
     assert max(ulps) <= BOUNDS[name, "float64"]
+
+
+@pytest.mark.parametrize("less_one", [False, True], ids=["pow", "pow1pm1"])
+@pytest.mark.parametrize("y", [-4.0, -1.3, -0.5, 1e-3, 0.3, 0.5, 0.7, 1.0, 1.5, 2.7, 4.0])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_powers(native: ModuleType, dtype: str, y: float, less_one: bool) -> None:
+    mp = pytest.importorskip("mpmath").mp.clone()
+    mp.prec = 200
+    random = np.random.default_rng(0)
+    wide = 10.0 ** random.uniform(-8, 8, 300)
+    x = np.concatenate([wide, 1 + 1e-3 * random.standard_normal(100), np.abs(random.standard_normal(200))]).astype(
+        dtype
+    )
+    out = np.empty_like(x)
+    y_of_type = float(np.array(y, dtype)) if less_one else y  # that one takes an array's number
+    native.power(x, y, less_one, out)
+    exact = [(mp.mpf(float(v)) + less_one) ** mp.mpf(y_of_type) - less_one for v in x]
+    ulps = [abs(mp.mpf(float(g)) - e) / float(np.spacing(abs(g))) for g, e in zip(out, exact, strict=True)]
+    assert max(ulps) <= (4 if less_one else 2), f"{mp.nstr(max(ulps), 3)} ULP at {x[int(np.argmax(ulps))]!r}"
+
+
+def test_powers_at_the_edges(native: ModuleType) -> None:
+    x = np.array([0.0, np.inf, np.nan, -1.0, 1.0, 1e-45, 3e38], np.float32)
+    out = np.empty_like(x)
+    for y in (-2.0, -0.5, 0.0, 0.5, 2.0):
+        native.power(x, y, False, out)
+        with np.errstate(all="ignore"):
+            want = np.where(x < 0, np.nan, (x.astype(np.float64) ** y).astype(np.float32))
+        want[2] = np.nan
+        np.testing.assert_allclose(out, want, rtol=3e-7)
 
 
 def test_the_measure_itself() -> None:

@@ -21,7 +21,8 @@ struct Named {
 };
 
 template <class T>
-constexpr std::array<Named<T>, 7> functions{{{"exp", simd::exp<T>},
+constexpr std::array<Named<T>, 8> functions{{{"erf", simd::erf<T>},
+                                             {"exp", simd::exp<T>},
                                              {"expm1", simd::expm1<T>},
                                              {"log", simd::log<T>},
                                              {"log1p", simd::log1p<T>},
@@ -47,6 +48,18 @@ void apply(const std::string& name, const Array<T>& x, Array<T>& out) {
   throw py::key_error(name);
 }
 
+template <class T>
+void raise(const Array<T>& x, double y, bool less_one, Array<T>& out) {
+  using V = simd::Pack<T>;
+  if (x.ndim() != 1 || out.ndim() != 1 || x.size() != out.size()) throw std::logic_error("x and out must have one axis of the same length");
+  const T* from = x.data();
+  T* to = out.mutable_data();
+  simd::for_each_pack<T>(static_cast<std::size_t>(x.size()), [&](std::size_t i, auto, auto lanes) {
+    const V at = lanes.load(from + i);
+    lanes.store(to + i, less_one ? simd::pow1pm1(at, V(y)) : simd::pow(at, y));
+  });
+}
+
 }  // namespace
 
 void bind_math(py::module_& m) {
@@ -55,6 +68,9 @@ void bind_math(py::module_& m) {
   m.attr("math_functions") = py::tuple(names);
   m.def("math", &apply<float>, py::arg("name"), py::arg("x").noconvert(), py::arg("out").noconvert(), "Applies an elementary function.");
   m.def("math", &apply<double>, py::arg("name"), py::arg("x").noconvert(), py::arg("out").noconvert());
+  m.def("power", &raise<float>, py::arg("x").noconvert(), py::arg("y"), py::arg("less_one"), py::arg("out").noconvert(),
+        "x^y, or (1 + x)^y - 1.");
+  m.def("power", &raise<double>, py::arg("x").noconvert(), py::arg("y"), py::arg("less_one"), py::arg("out").noconvert());
 }
 
 }  // namespace pyloss::bindings

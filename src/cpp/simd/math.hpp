@@ -127,9 +127,17 @@ PYLOSS_INLINE Fraction<T> split(Pack<T> u) {
   return {n - select(subnormal, static_cast<double>(mantissa), 0.0), m - 1.0};
 }
 
+/// high + low, where the error of low is far below the last place of the sum.
+template <class T>
+struct Two {
+  Pack<T> high, low;
+
+  PYLOSS_INLINE Pack<T> sum() const { return high + low; }
+};
+
 /// n log 2 + log(1 + f) + correction, where the correction is small.
 template <class T>
-PYLOSS_INLINE Pack<T> log_of(Fraction<T> at, Pack<T> correction) {
+PYLOSS_INLINE Two<T> log_of(Fraction<T> at, Pack<T> correction) {
   using V = Pack<T>;
   const V f = at.f, square = f * f;
   // log(1 + f) - f, by minimax polynomials of relative error 2^-27 and 2^-61 of log.
@@ -148,7 +156,7 @@ PYLOSS_INLINE Pack<T> log_of(Fraction<T> at, Pack<T> correction) {
   }
   // n log 2 + f may cancel: what its rounding loses is added again.
   const V whole = at.n * Log2<T>::high, high = whole + f, low = (whole - high) + f;
-  return high + (low + (tail + fma(at.n, V(Log2<T>::low), correction)));
+  return {high, low + (tail + fma(at.n, V(Log2<T>::low), correction))};
 }
 
 /// `result` where x is positive and finite; else what the logarithm is there.
@@ -156,6 +164,45 @@ template <class T>
 PYLOSS_INLINE Pack<T> log_edges(Pack<T> x, Pack<T> result) {
   constexpr double inf = std::numeric_limits<double>::infinity(), nan = std::numeric_limits<double>::quiet_NaN();
   return select((x > 0.0) & (x < inf), result, select(x == 0.0, -inf, select(x > 0.0, x, nan)));
+}
+
+/// log(1 + x), without its edges.
+template <class T>
+PYLOSS_INLINE Two<T> log1p_parts(Pack<T> x) {
+  using V = Pack<T>;
+  const V u = 1.0 + x, back = u - x;
+  const V lost = (1.0 - back) + (x - (u - back));  // by rounding u
+  auto at = split(u);
+  const auto near = at.n == 0.0;
+  at.f = select(near, x, at.f);
+  return log_of(at, select(near, 0.0, lost * (1.0 / u)));
+}
+
+/// What rounding a * b to `product` has lost.
+template <class T>
+PYLOSS_INLINE Pack<T> lost_by_product(Pack<T> a, Pack<T> b, Pack<T> product) {
+  if constexpr (has_fma) return fma(a, b, -product);
+  constexpr double splitter = sizeof(T) == 4 ? 4097.0 : 134217729.0;  // Dekker's: halves whose products are exact
+  const auto halves = [](Pack<T> x) {
+    const Pack<T> big = x * splitter, upper = big - (big - x);
+    return Two<T>{upper, x - upper};
+  };
+  const Two<T> x = halves(a), y = halves(b);
+  return ((x.high * y.high - product) + x.high * y.low + x.low * y.high) + x.low * y.low;
+}
+
+/// y (high + low), as a rounded number and what it lacks.
+template <class T>
+PYLOSS_INLINE Two<T> times(Two<T> a, Pack<T> y, Pack<T> y_low) {
+  const Pack<T> product = a.high * y, rest = lost_by_product(a.high, y, product) + (a.low * y + a.high * y_low);
+  const Pack<T> sum = product + rest;
+  return {sum, (product - sum) + rest};
+}
+
+/// y in two parts; float32 alone needs the second.
+template <class T>
+PYLOSS_INLINE Two<T> in_parts(double y) {
+  return {Pack<T>(y), Pack<T>(y - static_cast<double>(static_cast<T>(y)))};
 }
 
 }  // namespace detail
@@ -181,19 +228,13 @@ PYLOSS_INLINE Pack<T> expm1(Pack<T> x) {
 /// Natural logarithm; -inf at 0, NaN below. At most 1 ULP.
 template <class T>
 PYLOSS_INLINE Pack<T> log(Pack<T> x) {
-  return detail::log_edges(x, detail::log_of(detail::split(x), Pack<T>(0.0)));
+  return detail::log_edges(x, detail::log_of(detail::split(x), Pack<T>(0.0)).sum());
 }
 
 /// log(1 + x), accurate near 0; -inf at -1, NaN below. At most 2 ULP.
 template <class T>
 PYLOSS_INLINE Pack<T> log1p(Pack<T> x) {
-  using V = Pack<T>;
-  const V u = 1.0 + x, back = u - x;
-  const V lost = (1.0 - back) + (x - (u - back));  // by rounding u
-  auto at = detail::split(u);
-  const auto near = at.n == 0.0;
-  at.f = select(near, x, at.f);
-  return detail::log_edges(u, copysign(detail::log_of(at, select(near, 0.0, lost * (1.0 / u))), x));
+  return detail::log_edges(1.0 + x, copysign(detail::log1p_parts(x).sum(), x));
 }
 
 /// log(1 + x) for x in [0, 1], for far less work. At most 2 ULP.
@@ -209,7 +250,7 @@ PYLOSS_INLINE Pack<T> log1p_unit(Pack<T> x) {
   } else {
     // 1 + x = 2 (1 + (x - 1)/2), exact from 1/2 on.
     const auto upper = x >= 0.5;
-    return detail::log_of<T>({select(upper, 1.0, 0.0), select(upper, 0.5 * (x - 1.0), x)}, 0.0);
+    return detail::log_of<T>({select(upper, 1.0, 0.0), select(upper, 0.5 * (x - 1.0), x)}, 0.0).sum();
   }
 }
 
@@ -232,6 +273,52 @@ template <class T>
 PYLOSS_INLINE Pack<T> tanh(Pack<T> x) {
   const auto m = detail::expm1_parts(-2.0 * abs(x)).rounded();
   return copysign(detail::share<T>({0.0, -m.high, -m.low}, m, 2.0), x);
+}
+
+/// The integral of 2 exp(-t²) / sqrt(pi) from 0 to x. At most 2 ULP.
+template <class T>
+PYLOSS_INLINE Pack<T> erf(Pack<T> x) {
+  using V = Pack<T>;
+  const V size = min(abs(x), 6.0), square = size * size, s = 1.0 / (1.0 + size) - 0.3125;
+  // erf(x) / x - 1 by x² up to 1, beyond it exp(x²) erfc(x) by 1 / (1 + x): relative errors 2^-29 and 2^-54.
+  V near, far;
+  if constexpr (sizeof(T) == 4) {
+    near = detail::polynomial(square, 0.12837910652160645, -0.3761262595653534, 0.11283594369888306, -0.02685421146452427,
+                              0.005189087241888046, -0.000801686430349946, 7.875874871388078e-05);
+    far = detail::polynomial(s, 0.23559296131134033, 0.9397261142730713, 0.5264397263526917, -0.36979952454566956, -0.3311755061149597,
+                             0.5961230993270874, -0.023347212001681328, -0.9100246429443359, 1.0264313220977783);
+  } else {
+    near = detail::polynomial(square, 0x1.06eba8214db68p-3, -0x1.812746b0379c1p-2, 0x1.ce2f21a040f66p-4, -0x1.b82ce31203772p-6,
+                              0x1.565bccfa44156p-8, -0x1.c02db0665e53dp-11, 0x1.f9a2be4f731a1p-14, -0x1.f4ca838adb73bp-17,
+                              0x1.b981d78881a5dp-20, -0x1.5c131500d3f88p-23, 0x1.d76af6ca49787p-27, -0x1.ac9585a44fe29p-31);
+    far = detail::polynomial(s, 0x1.e27e905156c28p-3, 0x1.e123c7819154cp-1, 0x1.0d897fbc8171bp-1, -0x1.7aad196d83c5cp-2,
+                             -0x1.531ae78ebca63p-2, 0x1.31589ecc67e9bp-1, -0x1.a42a77ae399ddp-6, -0x1.da131280de873p-1,
+                             0x1.28d723499051fp+0, 0x1.ef156fe993bffp-3, -0x1.6b1df5e64d93ap+1, 0x1.0701ce625f1cap+2, -0x1.9ca5cd07b1b25p-2,
+                             -0x1.358ca2949beabp+3, 0x1.43c0d51de647cp+4, -0x1.d1b9616a24644p+3, -0x1.dcf7c480aef7ap+4,
+                             0x1.901424c2f0a68p+6, -0x1.5c298e6b7648bp+6, -0x1.f72099293de65p+4);
+  }
+  return copysign(select(size < 1.0, fma(size, near, size), fma(exp_nonpositive(-square), -far, V(1.0))), x);
+}
+
+/// x^y for x >= 0 and finite y; 0^0 and inf^0 are 1, NaN below. At most 2 ULP where |y| <= 4.
+template <class T>
+PYLOSS_INLINE Pack<T> pow(Pack<T> x, double y) {
+  using V = Pack<T>;
+  constexpr double inf = std::numeric_limits<double>::infinity(), nan = std::numeric_limits<double>::quiet_NaN();
+  if (y == 0.0) return select(x >= 0.0, 1.0, nan);
+  const auto [y_high, y_low] = detail::in_parts<T>(y);
+  const auto [exponent, rest] = detail::times(detail::log_of(detail::split(x), V(0.0)), y_high, y_low);
+  const V power = exp(exponent), whole = fma(power, rest, power);
+  const V at_zero = y > 0.0 ? 0.0 : inf, at_infinity = y > 0.0 ? inf : 0.0;
+  return select((x > 0.0) & (x < inf), select(power < inf, whole, power), select(x == 0.0, at_zero, select(x == inf, at_infinity, nan)));
+}
+
+/// (1 + x)^y - 1 for x >= 0, accurate near 0. At most 4 ULP where |y| <= 4.
+template <class T>
+PYLOSS_INLINE Pack<T> pow1pm1(Pack<T> x, Pack<T> y) {
+  const auto [exponent, rest] = detail::times(detail::log1p_parts(x), y, Pack<T>(0.0));
+  const Pack<T> less_one = expm1(exponent);
+  return select(less_one < std::numeric_limits<double>::infinity(), fma(less_one + 1.0, rest, less_one), less_one);
 }
 
 }  // namespace pyloss::simd
