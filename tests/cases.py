@@ -181,7 +181,8 @@ def _draw(rng: np.random.Generator, domain: Interval, shape: tuple[int, ...]) ->
     if np.isinf(domain.low):
         return 3 * rng.standard_normal(shape)
     # Counts with their zeros, and what lies between them.
-    return domain.low + rng.poisson(2.0, shape) + rng.choice([0.0, 0.25], shape)
+    open_low = 0.125 if domain.open_low else 0.0
+    return domain.low + open_low + rng.poisson(2.0, shape) + rng.choice([0.0, 0.25], shape)
 
 
 def other_values(field: dataclasses.Field[Any]) -> list[Any]:

@@ -26,6 +26,8 @@ class HighPrecision:
         **{name: getattr(mp, name) for name in ("exp", "expm1", "log", "log1p", "sqrt")},
         **{name: getattr(mp, name) for name in ("sinh", "cosh", "tanh", "isnan", "isfinite")},
         "logaddexp": lambda a, b: mp.log(mp.exp(a) + mp.exp(b)),
+        "hypot": lambda a, b: mp.sqrt(a * a + b * b),
+        "isinf": lambda x: mp.isinf(x),
         "isposinf": lambda x: x == mp.inf,
         "isneginf": lambda x: x == -mp.inf,
     }

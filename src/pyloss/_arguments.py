@@ -202,12 +202,13 @@ Check: TypeAlias = Callable[[Any, str], Any]
 
 @dataclass(frozen=True)
 class Interval:
-    """Real numbers from `low` to `high`; an end in `open_ends` is left out."""
+    """Real numbers from `low` to `high`, an open end left out; parameters are finite unless `infinite`."""
 
     low: float = -math.inf
     high: float = math.inf
     open_low: bool = False
     open_high: bool = False
+    infinite: bool = False
 
     def __contains__(self, x: float) -> bool:
         above = x > self.low if self.open_low else x >= self.low
@@ -221,7 +222,7 @@ class Interval:
         not_real = (bool, np.bool_, np.complexfloating)
         if isinstance(value, not_real) or not isinstance(value, (numbers.Real, np.number)):
             raise TypeError(f"{name}: got {value!r}, wanted a number in {self}")
-        if not math.isfinite(value) or float(value) not in self:
+        if not (math.isfinite(value) or self.infinite) or float(value) not in self:
             raise ValueError(f"{name}: got {value}, wanted a number in {self}")
         return float(value)
 
@@ -264,6 +265,7 @@ UNIT = Interval(0.0, 1.0)
 OPEN_UNIT = Interval(0.0, 1.0, open_low=True, open_high=True)
 BELOW_ONE = Interval(0.0, 1.0, open_high=True)
 REAL = Interval()
+BELOW_INFINITY = Interval(open_high=True, infinite=True)
 
 
 def parameter(

@@ -12,9 +12,10 @@ namespace pyloss {
 template <class... Losses>
 struct List {};
 
-using Elementwise = List<MSE, MAE, Huber, Quantile, LogCosh,  // regression
-                         PoissonNLL,                          // likelihood
-                         BCEWithLogits, Hinge>;               // binary
+using Elementwise = List<MSE, MAE, Huber, Quantile, LogCosh, MSLE, MAPE, SMAPE, SmoothL1, PseudoHuber, Expectile, EpsilonInsensitive, Tukey,
+                         Cauchy, Welsch, GemanMcClure, Barron,  // regression
+                         PoissonNLL,                            // likelihood
+                         BCEWithLogits, Hinge>;                 // binary
 
 using Rowwise = List<CrossEntropy>;  // multiclass
 

@@ -166,13 +166,14 @@ class Sum {
   Pack<double> lanes_[count];
 };
 
-/// A Sum that adds up the numbers of `few` groups in float32 before it widens them, which costs as much as four additions: rounding each
-/// number to float32 has already cost as much as rounding so short a sum. Scaling by 1 / few is exact down to the subnormals (there it may
+/// A Sum in two steps. The numbers of `few` groups are added up first: in float32, before they are widened, which costs as much as four
+/// additions; rounding each number to float32 has already cost as much as rounding so short a sum. In float64, so that a long run of equal
+/// numbers, whose roundings all go the same way, is short. Scaling by 1 / few is exact down to the subnormals (there it may
 /// cost 2^-148), and sums of numbers up to the largest do not overflow.
 template <class T>
 class SumOfFew {
  public:
-  static constexpr std::size_t few = 4;
+  static constexpr std::size_t few = sizeof(T) == 4 ? 4 : 64;
 
   PYLOSS_INLINE explicit SumOfFew(const double* from) : sum_(from) {
     for (auto& a : few_) a = 0.0;
@@ -182,18 +183,16 @@ class SumOfFew {
   template <std::size_t Place>
   PYLOSS_INLINE void add(std::size_t i, std::integral_constant<std::size_t, Place> place, Pack<T> a) {
     if constexpr (sizeof(T) == 8) {
-      sum_.add(place, a);
+      few_[Place] += a;
     } else {
       few_[Place] = fma(a, Pack<T>(1.0 / few), few_[Place]);
-      if (i / group<T> % few == few - 1) widen(place);
     }
+    if (i / group<T> % few == few - 1) flush(place);
   }
 
   PYLOSS_INLINE void store(double* to) {
-    if constexpr (sizeof(T) == 4) {
-      [&]<std::size_t... Place>(std::index_sequence<Place...>)
-          PYLOSS_INLINE_LAMBDA { (widen(std::integral_constant<std::size_t, Place>{}), ...); }(std::make_index_sequence<places>{});
-    }
+    [&]<std::size_t... Place>(std::index_sequence<Place...>)
+        PYLOSS_INLINE_LAMBDA { (flush(std::integral_constant<std::size_t, Place>{}), ...); }(std::make_index_sequence<places>{});
     sum_.store(to);
   }
 
@@ -201,8 +200,12 @@ class SumOfFew {
   static constexpr std::size_t places = group<T> / Pack<T>::lanes;
 
   template <std::size_t Place>
-  PYLOSS_INLINE void widen(std::integral_constant<std::size_t, Place> place) {
-    sum_.add(place, few_[Place], few);
+  PYLOSS_INLINE void flush(std::integral_constant<std::size_t, Place> place) {
+    if constexpr (sizeof(T) == 8) {
+      sum_.add(place, few_[Place]);
+    } else {
+      sum_.add(place, few_[Place], few);
+    }
     few_[Place] = 0.0;
   }
 

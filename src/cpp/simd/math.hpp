@@ -313,12 +313,24 @@ PYLOSS_INLINE Pack<T> pow(Pack<T> x, double y) {
   return select((x > 0.0) & (x < inf), select(power < inf, whole, power), select(x == 0.0, at_zero, select(x == inf, at_infinity, nan)));
 }
 
+/// (1 + x)^y for x >= 0. At most 2 ULP where |y| <= 4.
+template <class T>
+PYLOSS_INLINE Pack<T> pow1p(Pack<T> x, Pack<T> y) {
+  const auto [exponent, rest] = detail::times(detail::log1p_parts(x), y, Pack<T>(0.0));
+  const Pack<T> power = exp(exponent);
+  constexpr double inf = std::numeric_limits<double>::infinity();
+  const Pack<T> at_infinity = select(y > 0.0, inf, select(y < 0.0, 0.0, 1.0));
+  return select(x == inf, at_infinity, select(power < inf, fma(power, rest, power), power));
+}
+
 /// (1 + x)^y - 1 for x >= 0, accurate near 0. At most 4 ULP where |y| <= 4.
 template <class T>
 PYLOSS_INLINE Pack<T> pow1pm1(Pack<T> x, Pack<T> y) {
   const auto [exponent, rest] = detail::times(detail::log1p_parts(x), y, Pack<T>(0.0));
   const Pack<T> less_one = expm1(exponent);
-  return select(less_one < std::numeric_limits<double>::infinity(), fma(less_one + 1.0, rest, less_one), less_one);
+  constexpr double inf = std::numeric_limits<double>::infinity();
+  const Pack<T> at_infinity = select(y > 0.0, inf, select(y < 0.0, -1.0, 0.0));
+  return select(x == inf, at_infinity, select(less_one < inf, fma(less_one + 1.0, rest, less_one), less_one));
 }
 
 }  // namespace pyloss::simd

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from .._arguments import OPEN_UNIT, POSITIVE, parameter
+from .._arguments import BELOW_INFINITY, NON_NEGATIVE, OPEN_UNIT, POSITIVE, Interval, flag, parameter
 from ._elementwise import Elementwise
 from ._loss import Info
 
@@ -187,4 +187,463 @@ class LogCosh(Elementwise):
     name: ClassVar[str] = "log_cosh"
     info: ClassVar[Info] = Info(
         task="regression", convex=True, differentiable=True, outliers="low", source="Keras LogCosh"
+    )
+
+
+@dataclass(frozen=True)
+class MSLE(Elementwise):
+    r"""Squared error of the logarithms of 1 + pred and 1 + target.
+
+    .. math:: \ell = (\log(1 + \text{pred}) - \log(1 + \text{target}))^2
+
+    Both must be above -1; at -1 and below the loss is infinite or NaN, where Keras clips at 0. `pred` may have any
+    shape, and `target` broadcasts to it; float32, float64, float16, bfloat16 (integers and bool count as float64).
+
+    Raises
+    ------
+    TypeError, ValueError
+        For arguments of the wrong type or shape.
+
+    References
+    ----------
+    keras.losses.MeanSquaredLogarithmicError
+
+    Examples
+    --------
+    >>> import pyloss as pl
+    >>> round(pl.MSLE()([0.0, 1.0], [1.0, 1.0], reduction="sum"), 6)
+    0.480453
+    """
+
+    name: ClassVar[str] = "msle"
+    info: ClassVar[Info] = Info(
+        task="regression",
+        convex=False,
+        differentiable=True,
+        outliers="low",
+        source="Keras MeanSquaredLogarithmicError",
+        target=Interval(-1.0, open_low=True),
+        pred=Interval(-1.0, open_low=True, open_high=True),
+    )
+
+
+@dataclass(frozen=True)
+class MAPE(Elementwise):
+    r"""Absolute error relative to the target.
+
+    .. math:: \ell = |r| / \max(|\text{target}|, \epsilon), \qquad r = \text{pred} - \text{target}
+
+    A ratio, not percent. scikit-learn's floor is the epsilon of float64. `pred` may have any shape, and `target`
+    broadcasts to it; float32, float64, float16, bfloat16 (integers and bool count as float64).
+
+    Parameters
+    ----------
+    eps : float, default 1e-8
+        Smallest size of a target that is divided by; greater than 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an eps that is not positive; for arguments of the wrong type or shape.
+
+    References
+    ----------
+    sklearn.metrics.mean_absolute_percentage_error
+
+    Examples
+    --------
+    >>> import pyloss as pl
+    >>> pl.MAPE()([1.0, 5.0], [2.0, 4.0])
+    0.375
+    """
+
+    eps: float = parameter(1e-8, POSITIVE.number)
+    name: ClassVar[str] = "mape"
+    info: ClassVar[Info] = Info(
+        task="regression",
+        convex=True,
+        differentiable=False,
+        outliers="medium",
+        source="sklearn mean_absolute_percentage_error",
+    )
+
+
+@dataclass(frozen=True)
+class SMAPE(Elementwise):
+    r"""Absolute error relative to the mean size of prediction and target.
+
+    .. math:: \ell = 2 |r| / (|\text{pred}| + |\text{target}|), \qquad r = \text{pred} - \text{target}
+
+    A ratio, not percent; 0 where both are 0, 2 where their signs differ. `pred` may have any shape, and `target`
+    broadcasts to it; float32, float64, float16, bfloat16 (integers and bool count as float64).
+
+    Raises
+    ------
+    TypeError, ValueError
+        For arguments of the wrong type or shape.
+
+    References
+    ----------
+    Makridakis, "Accuracy measures: theoretical and practical concerns", International Journal of Forecasting 9
+    (1993).
+
+    Examples
+    --------
+    >>> import pyloss as pl
+    >>> pl.SMAPE()([1.0, 0.0], [3.0, 0.0], reduction="none")
+    array([1., 0.])
+    """
+
+    name: ClassVar[str] = "smape"
+    info: ClassVar[Info] = Info(
+        task="regression", convex=False, differentiable=False, outliers="low", source="Makridakis 1993"
+    )
+
+
+@dataclass(frozen=True)
+class SmoothL1(Elementwise):
+    r"""Huber's loss divided by its threshold.
+
+    .. math:: \ell(r) = r^2/(2\beta) \ \text{if}\ |r| < \beta\ \text{else}\ |r| - \beta/2,
+        \qquad r = \text{pred} - \text{target}
+
+    torch's ``smooth_l1_loss``: ``Huber(delta=beta)`` is beta times this. `pred` may have any shape, and `target`
+    broadcasts to it; float32, float64, float16, bfloat16 (integers and bool count as float64).
+
+    Parameters
+    ----------
+    beta : float, default 1
+        Residual at which the loss turns linear; at least 0, where it is the absolute error.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a negative beta; for arguments of the wrong type or shape.
+
+    References
+    ----------
+    torch.nn.functional.smooth_l1_loss
+
+    Examples
+    --------
+    >>> import pyloss as pl
+    >>> pl.SmoothL1(beta=2.0)([0.0, 5.0], [1.0, 1.0], reduction="none")
+    array([0.25, 3.  ])
+    """
+
+    beta: float = parameter(1.0, NON_NEGATIVE.number)
+    name: ClassVar[str] = "smooth_l1"
+    info: ClassVar[Info] = Info(
+        task="regression", convex=True, differentiable=True, outliers="low", source="torch smooth_l1_loss"
+    )
+
+
+@dataclass(frozen=True)
+class PseudoHuber(Elementwise):
+    r"""Smooth approximation of Huber's loss.
+
+    .. math:: \ell = \delta^2 \left(\sqrt{1 + (r/\delta)^2} - 1\right), \qquad r = \text{pred} - \text{target}
+
+    XGBoost's ``reg:pseudohubererror``, whose slope is delta. `pred` may have any shape, and `target` broadcasts to
+    it; float32, float64, float16, bfloat16 (integers and bool count as float64).
+
+    Parameters
+    ----------
+    delta : float, default 1
+        About the residual at which the loss turns linear; greater than 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a delta that is not positive; for arguments of the wrong type or shape.
+
+    References
+    ----------
+    Charbonnier et al., "Two deterministic half-quadratic regularization algorithms for computed imaging", ICIP
+    1994.
+
+    Examples
+    --------
+    >>> import pyloss as pl
+    >>> round(pl.PseudoHuber()([0.0, 1e30], [1.0, 0.0], reduction="none")[0], 6)
+    np.float64(0.414214)
+    """
+
+    delta: float = parameter(1.0, POSITIVE.number)
+    name: ClassVar[str] = "pseudo_huber"
+    info: ClassVar[Info] = Info(
+        task="regression", convex=True, differentiable=True, outliers="low", source="Charbonnier et al. 1994"
+    )
+
+
+@dataclass(frozen=True)
+class Expectile(Elementwise):
+    r"""Asymmetric squared error, smallest at the tau-expectile of the target.
+
+    .. math:: \ell = |\tau - [r > 0]|\, r^2, \qquad r = \text{pred} - \text{target}
+
+    `pred` may have any shape, and `target` broadcasts to it; float32, float64, float16, bfloat16 (integers and bool
+    count as float64).
+
+    Parameters
+    ----------
+    tau : float, default 0.5
+        Level, in (0, 1); 0.5 is half the squared error.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a level outside (0, 1); for arguments of the wrong type or shape.
+
+    References
+    ----------
+    Newey and Powell, "Asymmetric least squares estimation and testing", Econometrica 55 (1987).
+
+    Examples
+    --------
+    >>> import pyloss as pl
+    >>> pl.Expectile(tau=0.75)([0.0, 2.0], [1.0, 1.0], reduction="none")
+    array([0.75, 0.25])
+    """
+
+    tau: float = parameter(0.5, OPEN_UNIT.number)
+    name: ClassVar[str] = "expectile"
+    info: ClassVar[Info] = Info(
+        task="regression", convex=True, differentiable=True, outliers="high", source="Newey and Powell 1987"
+    )
+
+
+@dataclass(frozen=True)
+class EpsilonInsensitive(Elementwise):
+    r"""Absolute error beyond a tube around the target: the loss of support vector regression.
+
+    .. math:: \ell = \max(|r| - \epsilon, 0) \ \text{or its square}, \qquad r = \text{pred} - \text{target}
+
+    Its gradient at the edge of the tube is 0. `pred` may have any shape, and `target` broadcasts to it; float32,
+    float64, float16, bfloat16 (integers and bool count as float64).
+
+    Parameters
+    ----------
+    epsilon : float, default 0.1
+        Half the width of the tube; at least 0.
+    squared : bool, default False
+        Whether to square.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a negative epsilon; for arguments of the wrong type or shape.
+
+    References
+    ----------
+    Vapnik, "The nature of statistical learning theory", 1995; sklearn.linear_model.SGDRegressor.
+
+    Examples
+    --------
+    >>> import pyloss as pl
+    >>> pl.EpsilonInsensitive(epsilon=0.5)([0.0, 1.25], [1.0, 1.0], reduction="none")
+    array([0.5, 0. ])
+    """
+
+    epsilon: float = parameter(0.1, NON_NEGATIVE.number)
+    squared: bool = flag(False)
+    name: ClassVar[str] = "epsilon_insensitive"
+    info: ClassVar[Info] = Info(
+        task="regression", convex=True, differentiable=False, outliers="low", source="Vapnik 1995"
+    )
+
+
+@dataclass(frozen=True)
+class Tukey(Elementwise):
+    r"""Biweight loss, which outliers do not pull at all.
+
+    .. math:: \ell = \tfrac{c^2}{6} \left(1 - \max(1 - (r/c)^2, 0)^3\right), \qquad r = \text{pred} - \text{target}
+
+    `pred` may have any shape, and `target` broadcasts to it; float32, float64, float16, bfloat16 (integers and bool
+    count as float64).
+
+    Parameters
+    ----------
+    c : float, default 4.685
+        Residual from which the loss is constant; greater than 0. The default is 95 % efficient for residuals of
+        unit variance.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a c that is not positive; for arguments of the wrong type or shape.
+
+    References
+    ----------
+    Beaton and Tukey, "The fitting of power series", Technometrics 16 (1974).
+
+    Examples
+    --------
+    >>> import pyloss as pl
+    >>> pl.Tukey(c=2.0).value_and_grad([1.0, 9.0], [0.0, 0.0], reduction="none")
+    (array([0.38541667, 0.66666667]), array([0.5625, 0.    ]))
+    """
+
+    c: float = parameter(4.685, POSITIVE.number)
+    name: ClassVar[str] = "tukey"
+    info: ClassVar[Info] = Info(
+        task="regression", convex=False, differentiable=True, outliers="low", source="Beaton and Tukey 1974"
+    )
+
+
+@dataclass(frozen=True)
+class Cauchy(Elementwise):
+    r"""Negative log-likelihood of a Cauchy distribution, up to scale: Lorentzian loss.
+
+    .. math:: \ell = \log\left(\tfrac12 (r/c)^2 + 1\right), \qquad r = \text{pred} - \text{target}
+
+    As Barron 2019 scales it: half the square of r/c near 0. `pred` may have any shape, and `target` broadcasts to
+    it; float32, float64, float16, bfloat16 (integers and bool count as float64).
+
+    Parameters
+    ----------
+    c : float, default 1
+        Scale of the residuals; greater than 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a c that is not positive; for arguments of the wrong type or shape.
+
+    References
+    ----------
+    Barron, "A general and adaptive robust loss function", CVPR 2019, alpha = 0.
+
+    Examples
+    --------
+    >>> import pyloss as pl
+    >>> round(pl.Cauchy()([0.0, 2.0], [0.0, 0.0], reduction="sum"), 6)
+    1.098612
+    """
+
+    c: float = parameter(1.0, POSITIVE.number)
+    name: ClassVar[str] = "cauchy"
+    info: ClassVar[Info] = Info(
+        task="regression", convex=False, differentiable=True, outliers="low", source="Barron 2019"
+    )
+
+
+@dataclass(frozen=True)
+class Welsch(Elementwise):
+    r"""Loss that saturates like a Gaussian: Leclerc's.
+
+    .. math:: \ell = 1 - \exp\left(-\tfrac12 (r/c)^2\right), \qquad r = \text{pred} - \text{target}
+
+    As Barron 2019 scales it: half the square of r/c near 0. `pred` may have any shape, and `target` broadcasts to
+    it; float32, float64, float16, bfloat16 (integers and bool count as float64).
+
+    Parameters
+    ----------
+    c : float, default 1
+        Scale of the residuals; greater than 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a c that is not positive; for arguments of the wrong type or shape.
+
+    References
+    ----------
+    Dennis and Welsch, "Techniques for nonlinear least squares and robust regression", 1978; Barron, CVPR 2019,
+    alpha = -inf.
+
+    Examples
+    --------
+    >>> import pyloss as pl
+    >>> round(pl.Welsch()([1.0, 100.0], [0.0, 0.0], reduction="sum"), 6)
+    1.393469
+    """
+
+    c: float = parameter(1.0, POSITIVE.number)
+    name: ClassVar[str] = "welsch"
+    info: ClassVar[Info] = Info(
+        task="regression", convex=False, differentiable=True, outliers="low", source="Barron 2019"
+    )
+
+
+@dataclass(frozen=True)
+class GemanMcClure(Elementwise):
+    r"""Loss that saturates like 1/r².
+
+    .. math:: \ell = 2 (r/c)^2 / ((r/c)^2 + 4), \qquad r = \text{pred} - \text{target}
+
+    As Barron 2019 scales it: half the square of r/c near 0. `pred` may have any shape, and `target` broadcasts to
+    it; float32, float64, float16, bfloat16 (integers and bool count as float64).
+
+    Parameters
+    ----------
+    c : float, default 1
+        Scale of the residuals; greater than 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a c that is not positive; for arguments of the wrong type or shape.
+
+    References
+    ----------
+    Geman and McClure, "Bayesian image analysis", 1985; Barron, CVPR 2019, alpha = -2.
+
+    Examples
+    --------
+    >>> import pyloss as pl
+    >>> pl.GemanMcClure()([2.0, 0.0], [0.0, 0.0], reduction="none")
+    array([1., 0.])
+    """
+
+    c: float = parameter(1.0, POSITIVE.number)
+    name: ClassVar[str] = "geman_mcclure"
+    info: ClassVar[Info] = Info(
+        task="regression", convex=False, differentiable=True, outliers="low", source="Barron 2019"
+    )
+
+
+@dataclass(frozen=True)
+class Barron(Elementwise):
+    r"""General robust loss, from squared error to losses that ignore outliers.
+
+    .. math::
+        \ell = \frac{|\alpha - 2|}{\alpha} \left(\left(\frac{(r/c)^2}{|\alpha - 2|} + 1\right)^{\alpha/2} - 1\right),
+        \qquad r = \text{pred} - \text{target}
+
+    Exact in the limits: half the square of r/c at alpha = 2, `Cauchy` at 0, `Welsch` at -inf; alpha = 1 is
+    `PseudoHuber` and -2 `GemanMcClure`. `pred` may have any shape, and `target` broadcasts to it; float32, float64,
+    float16, bfloat16 (integers and bool count as float64).
+
+    Parameters
+    ----------
+    alpha : float, default 1
+        Shape; -inf is allowed. The lower, the less outliers pull.
+    c : float, default 1
+        Scale of the residuals; greater than 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an infinite alpha other than -inf or a c that is not positive; for arguments of the wrong type or
+        shape.
+
+    References
+    ----------
+    Barron, "A general and adaptive robust loss function", CVPR 2019.
+
+    Examples
+    --------
+    >>> import pyloss as pl
+    >>> pl.Barron(alpha=2.0)([2.0], [0.0])
+    2.0
+    >>> round(pl.Barron(alpha=-float("inf"))([1.0], [0.0]), 6)
+    0.393469
+    """
+
+    alpha: float = parameter(1.0, BELOW_INFINITY.number)
+    c: float = parameter(1.0, POSITIVE.number)
+    name: ClassVar[str] = "barron"
+    info: ClassVar[Info] = Info(
+        task="regression", convex=False, differentiable=True, outliers="low", source="Barron 2019"
     )

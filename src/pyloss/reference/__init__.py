@@ -12,18 +12,48 @@ from ._terms import reduce
 from .binary import bce_with_logits, hinge
 from .likelihood import poisson_nll
 from .multiclass import cross_entropy, cross_entropy_count
-from .regression import huber, log_cosh, mae, mse, quantile
+from .regression import (
+    barron,
+    cauchy,
+    epsilon_insensitive,
+    expectile,
+    geman_mcclure,
+    huber,
+    log_cosh,
+    mae,
+    mape,
+    mse,
+    msle,
+    pseudo_huber,
+    quantile,
+    smape,
+    smooth_l1,
+    tukey,
+    welsch,
+)
 
 __all__ = [
+    "barron",
     "bce_with_logits",
+    "cauchy",
     "cross_entropy",
     "cross_entropy_count",
+    "epsilon_insensitive",
+    "expectile",
+    "geman_mcclure",
     "hinge",
     "huber",
     "log_cosh",
     "mae",
+    "mape",
     "mse",
+    "msle",
     "poisson_nll",
+    "pseudo_huber",
     "quantile",
     "reduce",
+    "smape",
+    "smooth_l1",
+    "tukey",
+    "welsch",
 ]
