@@ -76,3 +76,10 @@ class CrossEntropy(Rowwise):
         source="torch cross_entropy",
         target=UNIT,
     )
+
+    def _surrogate(self, curvature: str, classes: int) -> tuple[float, float]:
+        if curvature == "xgboost":
+            return (2.0, 1e-16)
+        if curvature == "lightgbm" and classes > 1:
+            return (classes / (classes - 1), 0.0)
+        return super()._surrogate(curvature, classes)
