@@ -40,6 +40,7 @@ from .losses import (
     SupCon,
     Triplet,
     VICReg,
+    evaluate,
     mine,
 )
 from .threads import get_num_threads, num_threads, set_num_threads
@@ -81,6 +82,7 @@ __all__ = [
     "SupCon",
     "Triplet",
     "VICReg",
+    "evaluate",
     "get",
     "get_num_threads",
     "list_losses",

@@ -1,5 +1,6 @@
 """Every loss, one module for each family."""
 
+from ._evaluate import evaluate
 from ._loss import Info, Loss, PredictionLoss, find, registered
 from .binary import BCEWithLogits, Hinge
 from .likelihood import PoissonNLL
@@ -66,6 +67,7 @@ __all__ = [
     "SupCon",
     "Triplet",
     "VICReg",
+    "evaluate",
     "find",
     "mine",
     "registered",

@@ -25,6 +25,7 @@ from .._arguments import (
 )
 from .._native import kernels
 from ._call import Call
+from ._init_score import of_elements
 from ._loss import CURVATURES, GRAD, HESS, VALUE, PredictionLoss, show_sum
 
 
@@ -90,6 +91,13 @@ class Elementwise(PredictionLoss):
 
     def _sum(self, terms: tuple[tuple[float, PredictionLoss], ...]) -> PredictionLoss:
         return ElementwiseSum(terms)
+
+    @property
+    def _engine(self) -> tuple[object, ...]:
+        return Elementwise, self._names(), self._gradients()
+
+    def _best_constant(self, target: ArrayLike, weight: ArrayLike) -> float | Array:
+        return of_elements(self, target, weight)
 
     def _compute(
         self,

@@ -63,6 +63,15 @@ class Rowwise(PredictionLoss):
     def _sum(self, terms: tuple[tuple[float, PredictionLoss], ...]) -> PredictionLoss:
         return RowwiseSum(terms)
 
+    @property
+    def _engine(self) -> tuple[object, ...]:
+        return (Rowwise,)
+
+    def _best_constant(self, target: ArrayLike, weight: ArrayLike) -> float | Array:
+        if len(self._terms) == 1 and self._terms[0][1] is not self and self._terms[0][0] > 0.0:
+            return self._terms[0][1]._best_constant(target, weight)
+        raise TypeError(f"init_score: got {self!r}, wanted an elementwise loss or CrossEntropy")
+
     def _compute(
         self,
         want: int,

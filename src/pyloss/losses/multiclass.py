@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from .._arguments import NON_NEGATIVE, POSITIVE, UNIT, integer_or_none, parameter, weights_or_none
+from .._arguments import NON_NEGATIVE, POSITIVE, UNIT, Array, ArrayLike, integer_or_none, parameter, weights_or_none
+from ._init_score import of_classes
 from ._loss import Info
 from ._rowwise import Rowwise
 
@@ -83,3 +84,6 @@ class CrossEntropy(Rowwise):
         if curvature == "lightgbm" and classes > 1:
             return (classes / (classes - 1), 0.0)
         return super()._surrogate(curvature, classes)
+
+    def _best_constant(self, target: ArrayLike, weight: ArrayLike) -> Array:
+        return of_classes(self, target, weight)
