@@ -2,6 +2,7 @@
 
 from importlib.metadata import version as _version
 
+from ._plot import plot
 from .catalogue import get, list_losses
 from .config import show_config
 from .distances import nearest, paired, pairwise, pairwise_vjp, within
@@ -92,6 +93,7 @@ __all__ = [
     "paired",
     "pairwise",
     "pairwise_vjp",
+    "plot",
     "set_num_threads",
     "show_config",
     "within",

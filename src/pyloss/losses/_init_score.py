@@ -98,16 +98,16 @@ def of_elements(loss: Elementwise, target: ArrayLike, weight: ArrayLike) -> floa
         weights = np.broadcast_to(weights, shape)
     return np.array(
         [
-            _of_sample(_at(loss, i), sample(spread[..., i], None if weights is None else weights[..., i]))
+            _of_sample(at_place(loss, i), sample(spread[..., i], None if weights is None else weights[..., i]))
             for i in range(width)
         ]
     )
 
 
-def _at(loss: Any, place: int) -> Any:
+def at_place(loss: Any, place: int) -> Any:
     """Return the loss with the parameters that it has at one place of the last axis."""
     if len(loss._terms) > 1 or loss._terms[0][1] is not loss:
-        return loss._sum(tuple((coefficient, _at(term, place)) for coefficient, term in loss._terms))
+        return loss._sum(tuple((coefficient, at_place(term, place)) for coefficient, term in loss._terms))
     arrays = {field.name: getattr(loss, field.name) for field in dataclasses.fields(loss)}
     return dataclasses.replace(
         loss, **{name: each[place % len(each)] for name, each in arrays.items() if isinstance(each, tuple)}
