@@ -322,3 +322,32 @@ def test_softmax_beside_the_library(library, objective, classes):
     margins = pred.T.ravel() if library == "lightgbm" else pred
     leaves, sums = getattr(PEERS, library)(objective, margins, target, num_class=classes)
     check_sums(leaves, sums, hess(pl.CrossEntropy(), pred, target, library))
+
+
+@pytest.mark.parametrize(
+    ("objective", "loss"),
+    [("poisson", pl.PoissonNLL()), ("binary", pl.BCEWithLogits()), ("multiclass", pl.CrossEntropy())],
+    ids=str,
+)
+def test_a_custom_objective_grows_the_trees_of_lightgbm(objective, loss):
+    """As docs/boosting.md has it."""
+    lightgbm = pytest.importorskip("lightgbm")
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((500, 3))
+    classes = 3 if objective == "multiclass" else 1
+    target = rng.integers(0, 2 if objective == "binary" else 3, 500) * (x[:, 0] > -1)
+    settings = {"verbosity": -1, "num_threads": 1, "num_leaves": 7} | ({"num_class": classes} if classes > 1 else {})
+    own = lightgbm.train(settings | {"objective": objective}, lightgbm.Dataset(x, target.astype(float)), 10)
+
+    def custom(raw, data):
+        _, grad, hess = loss.value_grad_hess(
+            raw, data.get_label().astype(int) if classes > 1 else data.get_label(), reduction="sum",
+            curvature="lightgbm",
+        )  # fmt: skip
+        return grad, hess
+
+    start = np.broadcast_to(loss.init_score(target), (500, classes))
+    data = lightgbm.Dataset(x, target.astype(float), init_score=start.ravel(order="F"))
+    ours = lightgbm.train(settings | {"objective": custom}, data, 10)
+    got = ours.predict(x, raw_score=True).reshape(500, classes) + start
+    assert_allclose(got, own.predict(x, raw_score=True).reshape(500, classes), rtol=1e-3, atol=1e-4)

@@ -320,8 +320,10 @@ class PredictionLoss(Loss):
             Takes the gradient and the Hessian: each of the dtype and shape of `pred`; one of them may be `pred` itself.
         curvature : {"exact", "fisher", "xgboost", "lightgbm"}, default "exact"
             What stands for the second derivative. "fisher" is its expectation where the loss is a log-likelihood;
-            "xgboost" and "lightgbm" are what these libraries use in their own objective. But for "exact", what would be
-            negative is 0.
+            "xgboost" and "lightgbm" are what these libraries use in their own objective: 1 for `MAE` and `Quantile`
+            (LightGBM: `Huber` too), exp(0.7) times the exact one for `PoissonNLL` of a log-rate, at least 1e-16 for
+            `BCEWithLogits` in XGBoost, and for `CrossEntropy` of C classes 2 p (1 - p), at least 1e-16, in XGBoost and
+            C / (C - 1) p (1 - p) in LightGBM. But for "exact", what would be negative is 0.
 
         Returns
         -------
