@@ -45,7 +45,7 @@ class Penalty:
 def descend(
     gradient: Callable[[Floats], Floats], bend: float, penalty: Penalty, start: Floats, most: int, close: float = 1e-9
 ) -> tuple[Floats, int]:
-    """Minimise a function of curvature up to `bend` plus the penalty by accelerated gradient descent; count the steps."""
+    """Minimise a function of curvature up to `bend` plus the penalty, by accelerated descent; count the steps."""
     weights = ahead = start
     momentum, steps = 1.0, 0
     while steps < most:

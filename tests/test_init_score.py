@@ -10,8 +10,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import pyloss as pl
 from cases import CASES, wide
+from pyloss._arguments import POSITIVE, REAL
+from pyloss.losses import Info, _init_score
 
-PLAIN = [case for case in CASES if not case.rowwise and case.plain and not case.cls.inputs[2:]]
+PLAIN = [case for case in CASES if not case.rowwise and case.plain]
 CLOSE = 1e-10
 
 
@@ -207,6 +209,98 @@ def test_bad_arguments():
         pl.MSE().init_score(["a"])
     with pytest.raises(TypeError, match="init_score: got .*wanted an elementwise loss or CrossEntropy"):
         (pl.CrossEntropy() + pl.CrossEntropy(z_loss=1.0)).init_score([0, 1])
+
+
+class Formula:
+    """A loss of any formula, as the solver sees one."""
+
+    name = "formula"
+
+    def __init__(self, terms, pred=REAL, convex=True):
+        self.terms, self.calls = terms, 0
+        self.info = Info("any", convex, True, "low", pred=pred)
+        self._terms = ((1.0, self),)
+
+    def value_grad_hess(self, pred, target, *, weight, reduction, out):
+        self.calls += 1
+        with np.errstate(all="ignore"):
+            value, *derivatives = self.terms(pred, target)
+        if len(derivatives) < 2:
+            raise TypeError("no second derivative")
+        for there, each in zip(out, derivatives, strict=True):
+            there[...] = each * (1.0 if weight is None else weight)
+        return float(np.sum(value * (1.0 if weight is None else weight))), *out
+
+    def value_and_grad(self, pred, target, *, weight, reduction, out):
+        self.calls += 1
+        with np.errstate(all="ignore"):
+            value, grad, *_ = self.terms(pred, target)
+        out[...] = grad * (1.0 if weight is None else weight)
+        return float(np.sum(value * (1.0 if weight is None else weight))), out
+
+
+def _welsch(pred, target):
+    r = pred - target
+    e = np.exp(-r * r / 2)
+    return 1 - e, r * e, (1 - r * r) * e
+
+
+def _tukey(pred, target, c=4.685):
+    r = pred - target
+    u = np.maximum(1 - (r / c) ** 2, 0)
+    return c * c / 6 * (1 - u**3), r * u * u, np.where(u > 0, u * u - 4 * (r / c) ** 2 * u, 0)
+
+
+def _gamma(pred, target):
+    return np.log(pred) + target / pred, 1 / pred - target / pred**2, -(pred**-2) + 2 * target / pred**3
+
+
+def _log_gamma(pred, target):
+    e = target * np.exp(-pred)
+    return pred + e, 1 - e, e
+
+
+def _exponential(pred, target):
+    e = np.exp(-pred * target)
+    return e, -target * e, target**2 * e
+
+
+def _relative(pred, target):
+    return abs(pred - target) / abs(target), np.sign(pred - target) / abs(target), 0 * pred
+
+
+RNG = np.random.default_rng(0)
+FORMULAS = {
+    "welsch": (Formula(_welsch, convex=False), RNG.normal(1e6, 5, 1000)),
+    "tukey": (Formula(_tukey, convex=False), np.append(RNG.normal(0, 1, 300), np.full(99, 100.0))),
+    "gamma": (Formula(_gamma, POSITIVE, convex=False), RNG.gamma(2.0, 1e-5, 1000)),
+    "gamma without curvature": (Formula(lambda p, t: _gamma(p, t)[:2], POSITIVE, convex=False), RNG.gamma(2.0, 1.0, 9)),
+    "log gamma": (Formula(_log_gamma), RNG.gamma(2.0, 1.0, 1000)),
+    "log gamma of huge targets": (Formula(_log_gamma), RNG.gamma(2.0, 1e300, 1000)),
+    "log gamma of tiny targets": (Formula(_log_gamma), RNG.gamma(2.0, 1e-290, 1000)),
+    "exponential": (Formula(_exponential), RNG.choice([-1.0, 1.0, 1.0], 1000)),
+    "relative": (Formula(_relative), RNG.standard_normal(1001)),
+    "weights apart": (Formula(_exponential), np.append(np.ones(100_000), -1.0)),
+}
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_any_formula(name):
+    loss, target = FORMULAS[name]
+    loss.calls = 0
+    x = _init_score._of_sample(loss, _init_score.Sample(target, None))
+    assert loss.calls <= 130
+    with np.errstate(all="ignore"):
+        before, after = (math.fsum(loss.terms(x + step, target)[1]) for step in (-CLOSE * abs(x), CLOSE * abs(x)))
+    assert before <= 0 <= after
+
+
+@pytest.mark.parametrize("terms", [_exponential, _log_gamma], ids=["exponential", "log_gamma"])
+def test_formulas_that_fall_for_ever(terms):
+    loss, target = Formula(terms), np.full(9, 1.0 if terms is _exponential else 0.0)
+    with pytest.raises(ValueError, match=r"^target: got targets whose mean loss falls towards .infinity"):
+        _init_score._of_sample(loss, _init_score.Sample(target, None))
+    assert loss.calls <= 130
 
 
 @pytest.mark.parametrize(

@@ -147,6 +147,27 @@ def test_softmax_of_capped_scores_and_z_loss(classes, curvature):
     assert_allclose(hess(loss, pred, target, curvature), np.maximum(factor * exact, floor), rtol=1e-14)
 
 
+@pytest.mark.parametrize("classes", [7, 100, 5000])
+@every_curvature
+def test_softmax_of_any_dtype_on_any_number_of_threads(classes, curvature, dtype):
+    rng = np.random.default_rng(0)
+    rows = 4000 // classes + 3
+    pred, target = rng.standard_normal((rows, classes)).astype(dtype), rng.integers(0, classes, rows)
+    loss = pl.CrossEntropy(label_smoothing=0.1)
+    results = []
+    for count in (1, 2, 3, 7):
+        with pl.num_threads(count):
+            results.append(loss.value_grad_hess(pred, target, curvature=curvature))
+    for other in results[1:]:
+        for got, want in zip(other, results[0], strict=True):
+            assert_array_equal(got, want)
+    assert results[0][2].dtype == dtype
+    wide = hess(loss, pred.astype(np.float64), target, curvature, reduction="mean")
+    digits = {"float16": 11, "bfloat16": 8, "float32": 18, "float64": 40}[np.dtype(dtype).name]
+    tiny = 2.0**-24 if np.dtype(dtype).name == "float16" else 1e-30
+    assert_allclose(results[0][2].astype(np.float64), wide, rtol=2.0**-digits, atol=tiny)
+
+
 LEVELS = (0.1, 0.5, 0.9)
 
 
@@ -219,7 +240,7 @@ def test_never_negative(case, curvature):
     try:
         got = hess(loss, pred, target, curvature)
     except TypeError as error:
-        assert type(loss).__name__ in str(error)  # noqa: PT017
+        assert case.cls.__name__ in str(error)  # noqa: PT017
         return
     assert (got >= 0).all()
 

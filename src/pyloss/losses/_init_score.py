@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -230,7 +231,7 @@ def _first_rise(mean: _Mean, start: float, step: float, loss: Any) -> float:
         towards = start + step
         if math.isfinite(end) and (towards - end) * step >= 0.0:
             towards = x + 0.5 * (end - x)
-        if not math.isfinite(towards) or towards == x:
+        if not math.isfinite(towards) or towards in (x, end):
             raise _falls(loss, step)
         slope = mean(towards)[1]
         if math.isnan(slope):  # outside of the domain
@@ -247,38 +248,49 @@ def _end(loss: Any, direction: float) -> float:
     return min(domain.high for domain in domains) if direction > 0 else max(domain.low for domain in domains)
 
 
-def _middle(a: float, b: float) -> float:
-    """Return a number between the two, by their exponents if these are far apart."""
-    if a * b > 0.0 and not 0.0625 < a / b < 16.0:
-        return math.copysign(math.sqrt(abs(a)) * math.sqrt(abs(b)), a)
-    return 0.5 * a + 0.5 * b
+def _middle(a: float, b: float, step: int) -> float:
+    """Return a number between the two; after many steps that with as many floats on either side: few more are left."""
+    if step < 40:
+        return 0.5 * a + 0.5 * b
+    low, high = (_order(x) for x in (a, b))
+    middle = (low + high) // 2
+    size = float(np.int64(abs(middle)).view(np.float64))
+    return size if middle >= 0 else -size
+
+
+def _order(x: float) -> int:
+    """Return the place of a float among all floats, 0 for 0."""
+    size = int(np.float64(abs(x)).view(np.int64))
+    return size if x >= 0.0 else -size
 
 
 def _root(mean: _Mean, a: float, b: float) -> float:
     """Return where the slope, of different sign at `a` and `b`, turns."""
     falls, rises = (a, b) if mean(a)[1] < 0.0 else (b, a)
-    x, last = _middle(a, b), abs(b - a)
-    while True:
+    x, last = _middle(a, b, 0), abs(b - a)
+    for step in count():
         _, grad, hess = mean(x)
         if grad == 0.0:
-            return x
+            break
         falls, rises = (x, rises) if grad < 0.0 else (falls, x)
         low, high = min(falls, rises), max(falls, rises)
         newton = x - grad / hess if hess > 0.0 else math.nan
         # A step must stay inside, and must be less than half of the one before: else bisection is faster.
-        to = newton if low < newton < high and abs(newton - x) < 0.5 * last else _middle(low, high)
+        to = newton if low < newton < high and abs(newton - x) < 0.5 * last else _middle(low, high, step)
         if abs(to - x) <= 2.0 * math.ulp(x) or not low < to < high:
             return to if low <= to <= high else x
         x, last = to, abs(to - x)
+    return x
 
 
 def _edge(mean: _Mean, start: float, flat: float) -> float:
     """Return the end of the flat part that is next to `start`, where the slope is not 0."""
-    while True:
-        x = _middle(start, flat)
+    for step in count():
+        x = _middle(start, flat, step)
         if x in (start, flat) or abs(flat - start) <= 2.0 * math.ulp(flat):
-            return flat
+            break
         start, flat = (start, x) if mean(x)[1] == 0.0 else (x, flat)
+    return flat
 
 
 def of_classes(loss: CrossEntropy, target: ArrayLike, weight: ArrayLike) -> Array:
