@@ -2,6 +2,7 @@
 
 from importlib.metadata import version as _version
 
+from ._plot import plot
 from .catalogue import get, list_losses
 from .config import show_config
 from .distances import nearest, paired, pairwise, pairwise_vjp, within
@@ -52,6 +53,7 @@ from .losses import (
     Tukey,
     VICReg,
     Welsch,
+    evaluate,
     mine,
 )
 from .threads import get_num_threads, num_threads, set_num_threads
@@ -105,6 +107,7 @@ __all__ = [
     "Tukey",
     "VICReg",
     "Welsch",
+    "evaluate",
     "get",
     "get_num_threads",
     "list_losses",
@@ -114,6 +117,7 @@ __all__ = [
     "paired",
     "pairwise",
     "pairwise_vjp",
+    "plot",
     "set_num_threads",
     "show_config",
     "within",

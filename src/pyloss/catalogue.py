@@ -72,17 +72,44 @@ def list_losses(
     list of str
         Names for `get`, sorted.
 
+    Raises
+    ------
+    ValueError
+        For a value that no loss can have; it lists those that losses have.
+
     Examples
     --------
+    Numbers with outliers, to be fitted by a method that needs a smooth, convex loss:
+
     >>> import pyloss as pl
-    >>> pl.list_losses(task="regression", convex=True, differentiable=True, outliers="low")
-    ['huber', 'log_cosh']
+    >>> names = pl.list_losses(task="regression", convex=True, differentiable=True, outliers="low")
+    >>> {"huber", "log_cosh"} <= set(names)
+    True
+
+    Classes, as probabilities:
+
+    >>> "cross_entropy" in pl.list_losses(task="classification", probabilistic=True)
+    True
+
+    What a loss is for, and where it is from:
+
+    >>> info = pl.get("huber").info
+    >>> info.task, info.source
+    ('regression', 'Huber 1964')
     """
+    infos = {name: cls.info for name, cls in registered().items()}
+    tasks = sorted({info.task for info in infos.values()})
+    if task is not None and not (isinstance(task, str) and any(task in known for known in tasks)):
+        raise ValueError(f"task: got {task!r}, wanted (part of) one of {', '.join(tasks)}")
     wanted = {"convex": convex, "differentiable": differentiable, "outliers": outliers, "probabilistic": probabilistic}
+    for name, value in wanted.items():
+        known = ("low", "medium", "high") if name == "outliers" else (True, False)
+        if value is not None and not any(value is each or (isinstance(value, str) and value == each) for each in known):
+            raise ValueError(f"{name}: got {value!r}, wanted one of {', '.join(map(str, known))}")
 
     def fits(info: Info) -> bool:
         return (task is None or task in info.task) and all(
             value is None or getattr(info, name) == value for name, value in wanted.items()
         )
 
-    return sorted(name for name, cls in registered().items() if fits(cls.info))
+    return sorted(name for name, info in infos.items() if fits(info))

@@ -25,7 +25,8 @@ RowComponent component(const std::string& name, std::vector<double> parameters, 
 
 std::vector<double> run(const std::vector<RowComponent>& components, const Operand& scores, const Operand& target, bool labels,
                         const MaybeOperand& weight, const MaybeOperand& value, const MaybeOperand& grad, const MaybeOperand& hess,
-                        const std::vector<double>& scale, int want, bool float64, int threads) {
+                        const std::vector<std::pair<double, double>>& surrogate, const std::vector<double>& scale, int want, bool float64,
+                        int threads) {
   const py::array& array = scores.first;
   std::vector<std::size_t> shape(array.shape(), array.shape() + array.ndim());
   RowwiseCall call;
@@ -41,11 +42,13 @@ std::vector<double> run(const std::vector<RowComponent>& components, const Opera
   call.weight = view(weight, shape);
   call.value = view(value, shape);
   call.labels = labels;
+  for (const auto& [factor, floor] : surrogate) call.surrogate.push_back({.factor = factor, .floor = floor});
   call.scale = scale;
   call.want = static_cast<Want>(want);
   call.float64 = float64;
   call.threads = threads;
-  if (scale.size() != components.size()) throw std::logic_error("one scale for each term");
+  if (scale.size() != components.size() || surrogate.size() != components.size())
+    throw std::logic_error("one scale and one surrogate for each term");
   std::vector<double> totals(components.size());
   without_gil([&](Interrupt& interrupt) { return run_rowwise(components, call, interrupt, totals); });
   return totals;
@@ -68,7 +71,8 @@ void bind_rowwise(py::module_& m) {
            py::arg("softcap"), py::arg("temperature"), py::arg("ignored"));
 
   m.def("rowwise", &run, py::arg("components"), py::arg("scores"), py::arg("target"), py::arg("labels"), py::arg("weight"),
-        py::arg("value"), py::arg("grad"), py::arg("hess"), py::arg("scale"), py::arg("want"), py::arg("float64"), py::arg("threads"));
+        py::arg("value"), py::arg("grad"), py::arg("hess"), py::arg("surrogate"), py::arg("scale"), py::arg("want"), py::arg("float64"),
+        py::arg("threads"));
 
   m.def(
       "check_labels",

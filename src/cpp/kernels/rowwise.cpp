@@ -418,6 +418,20 @@ class Worker {
     for (std::size_t i = 0; i < size; ++i) hess_.data()[i] += more_hess_.data()[i];
   }
 
+  /// Puts the surrogate in place of second derivatives, which are scaled already: of `period` rows side by side, or of one.
+  void put_surrogates(std::size_t k, const Row* rows, std::size_t period, T* hess, std::size_t size) {
+    const auto [factor, floor] = call_.surrogate[k];
+    if (factor == 1.0 && floor == -std::numeric_limits<double>::infinity()) return;
+    T floors[tile_rows];
+    for (std::size_t i = 0; i < tile_rows; ++i) floors[i] = static_cast<T>(floor * rows[i % period].scale);
+    const Pack<T> by = factor;
+    const bool turned = call_.scale[k] < 0.0;
+    for_each_pack<T>(size, [&](std::size_t i, auto, auto lanes) PYLOSS_INLINE_LAMBDA {
+      const Pack<T> at = lanes.load(hess + i) * by, least = Pack<T>::load(floors + i % tile_rows);
+      lanes.store(hess + i, turned ? min(at, least) : max(at, least));
+    });
+  }
+
   // Tiles: element (class c, row i) lies at c * tile_rows + i.
 
   /// Returns what follows the rows in memory, if they lie there as they are.
@@ -455,6 +469,7 @@ class Worker {
       T* const hess = !second_ ? nullptr : k == 0 ? hess_.data() : more_hess_.data();
       with_constants(dense(k), second_, [&](auto is_dense, auto is_second) { derive_tile<is_dense, is_second>(k, count, grad, hess); });
       if (!transforms_[k].identity()) transforms_[k].chain(scores_.data(), grad, hess, size);
+      if (hess) put_surrogates(k, &row_of(k, 0), tile_rows, hess, size);
       if (k > 0) add_component(size);
     }
     reduce(first, 0, count, sums);
@@ -683,6 +698,7 @@ class Worker {
       if (hess) hess[label] = static_cast<T>(at.label_hess());
     });
     if (!transforms_[k].identity()) transforms_[k].chain(x, grad, hess, size);
+    if (hess) put_surrogates(k, &at, 1, hess, size);
   }
 
   std::span<const RowComponent> components_;

@@ -9,6 +9,7 @@
 
 #include "../losses/multiclass.hpp"
 #include "../parallel.hpp"
+#include "elementwise.hpp"
 #include "parameters.hpp"
 #include "views.hpp"
 #include "weights.hpp"
@@ -44,7 +45,8 @@ struct RowwiseCall {
   View scores, target, weight, value, grad, hess;
   bool labels = true;
   Want want = Want::value;
-  std::vector<double> scale;  // of the stored results, for each component
+  std::vector<double> scale;         // of the stored results, for each component
+  std::vector<Surrogate> surrogate;  // for each component
   bool float64 = false;
   int threads = 1;
 };

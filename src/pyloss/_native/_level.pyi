@@ -150,6 +150,7 @@ def rowwise(
     value: Operand | None,
     grad: Operand | None,
     hess: Operand | None,
+    surrogate: collections.abc.Sequence[tuple[float, float]],
     scale: collections.abc.Sequence[float],
     want: int,
     float64: bool,

@@ -1,5 +1,6 @@
 """Every loss, one module for each family."""
 
+from ._evaluate import evaluate
 from ._loss import Info, Loss, PredictionLoss, find, registered
 from .binary import BCEWithLogits, Hinge
 from .likelihood import PoissonNLL
@@ -96,6 +97,7 @@ __all__ = [
     "Tukey",
     "VICReg",
     "Welsch",
+    "evaluate",
     "find",
     "mine",
     "registered",

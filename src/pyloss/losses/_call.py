@@ -114,6 +114,21 @@ class Call:
         return (reduced, grad, hess)[: self.want + 1]
 
 
+class EachTerm(Call):
+    """A call for the values of the terms of a sum, one by one."""
+
+    def __init__(self, reduction: object) -> None:
+        super().__init__(VALUE, reduction, None)
+        if reduction == "none":
+            raise ValueError("reduction: got 'none', wanted 'mean' or 'sum'")
+
+    def result(
+        self, sums: list[float], scales: list[float], value: Array | None, grad: object, hess: object
+    ) -> tuple[Any, ...]:
+        """Return the value of each term."""
+        return tuple(scale * total for scale, total in zip(scales, sums, strict=True))
+
+
 def _each(out: Any, name: str, by: list[str]) -> list[tuple[str, Any]]:
     """Return the arrays of an `out` for derivatives by these inputs, and what to call them."""
     if len(by) == 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -13,6 +14,7 @@ import numpy as np
 from .._arguments import (
     Array,
     ArrayLike,
+    Operand,
     as_array,
     check_broadcast,
     check_choice,
@@ -22,8 +24,9 @@ from .._arguments import (
     result_dtype,
 )
 from .._native import kernels
-from ._call import Call, maybe
-from ._loss import CURVATURES, PredictionLoss, show_sum
+from ._call import Call
+from ._init_score import of_elements
+from ._loss import CURVATURES, GRAD, HESS, VALUE, PredictionLoss, show_sum
 
 
 class Elementwise(PredictionLoss):
@@ -57,8 +60,8 @@ class Elementwise(PredictionLoss):
         fields = [field for field in dataclasses.fields(self) if field.metadata.get("kernel")]  # type: ignore[arg-type]
         return [field.metadata["encode"](getattr(self, field.name)) for field in fields]
 
-    def _surrogate(self, curvature: str) -> tuple[float, float]:
-        """Return factor and floor of what stands for the second derivative."""
+    def _surrogate(self, curvature: str) -> tuple[float, float | tuple[float, ...]]:
+        """Return factor and floor of what stands for the second derivative; a floor for each place of the last axis."""
         return (1.0, -math.inf if curvature == "exact" else 0.0)
 
     @property
@@ -89,6 +92,13 @@ class Elementwise(PredictionLoss):
     def _sum(self, terms: tuple[tuple[float, PredictionLoss], ...]) -> PredictionLoss:
         return ElementwiseSum(terms)
 
+    @property
+    def _engine(self) -> tuple[object, ...]:
+        return Elementwise, self._names(), self._gradients()
+
+    def _best_constant(self, target: ArrayLike, weight: ArrayLike) -> float | Array:
+        return of_elements(self, target, weight)
+
     def _compute(
         self,
         want: int,
@@ -98,8 +108,11 @@ class Elementwise(PredictionLoss):
         out: object,
         curvature: str = "exact",
     ) -> tuple[Any, ...]:
-        call = Call(want, reduction, out)
         check_choice(curvature, "curvature", CURVATURES)
+        return self._run(Call(want, reduction, out), inputs, weight, curvature)
+
+    def _run(self, call: Call, inputs: tuple[ArrayLike, ...], weight: ArrayLike, curvature: str) -> tuple[Any, ...]:
+        """Check the inputs of a call and compute it."""
         named = {name: as_array(value, name) for name, value in zip(self._names(), inputs, strict=True)}
         pred, *others = named.values()
         shape = pred.shape
@@ -110,7 +123,7 @@ class Elementwise(PredictionLoss):
             for array in arrays:
                 check_broadcast(array, f"an array parameter of {loss!r}", shape)
         by = {
-            name: (named[name].shape if reduction != "none" else shape, result_dtype(named[name]))
+            name: (named[name].shape if call.reduction != "none" else shape, result_dtype(named[name]))
             for name in self._gradients()
         }
         weights, total = call.weights(weight, shape, self._names()[0])
@@ -119,32 +132,50 @@ class Elementwise(PredictionLoss):
         value, grads, hesses = call.joint_outputs(by, shape, result_dtype(pred), named)
         scales = [call.scale(coefficient, total) for coefficient, _ in self._terms]
 
-        # All operands are walked in C order; one that is laid out otherwise turns the others with it.
-        order = _memory_order(pred)
-
-        def turned(array: Array) -> Array:
-            return array if order is None else np.broadcast_to(array, shape).transpose(order)
-
-        def turned_output(array: Array) -> Array:
-            return array if order is None else array.transpose(order)
-
         # By an input that is broadcast, the derivative is the sum over its places.
         whole = [[each if each.shape == shape else np.empty(shape) for each in kind] for kind in (grads, hesses)]
-        sums = self._plan.run(
-            inputs=[operand(turned(array)) for array in (pred, *others)],
-            own_inputs=[[operand(turned(array)) for array in arrays] for arrays in own],
-            weight=maybe(None if weights is None else turned(weights)),
-            value=maybe(None if value is None else turned_output(value)),
-            grad=[operand(turned_output(each)) for each in whole[0]],
-            hess=[operand(turned_output(each)) for each in whole[1]],
-            surrogate=[loss._surrogate(curvature) for _, loss in self._terms],  # type: ignore[attr-defined]
-            scale=scales,
-            want=want,
-            float64=needs_float64(
-                (pred, *(array for array, given in zip(others, inputs[1:], strict=True) if not is_weak(given)))
-            ),
-            threads=call.threads,
+        float64 = needs_float64(
+            (pred, *(array for array, given in zip(others, inputs[1:], strict=True) if not is_weak(given)))
         )
+
+        def walk(want: int, part: Callable[[Array], Array], surrogate: list[tuple[float, float]]) -> list[float]:
+            # All operands are walked in C order; one that is laid out otherwise turns the others with it.
+            first = part(pred)
+            order = _memory_order(first)
+
+            def turned(array: Array) -> Operand:
+                there = part(array)
+                if order is None:
+                    return operand(there)
+                return operand(_broadcast(there, first.shape).transpose(order))
+
+            return self._plan.run(
+                inputs=[turned(array) for array in (pred, *others)],
+                own_inputs=[[turned(array) for array in arrays] for arrays in own],
+                weight=None if weights is None else turned(weights),
+                value=None if value is None else turned(value),
+                grad=[turned(each) for each in whole[0]] if want >= GRAD else [],
+                hess=[turned(each) for each in whole[1]] if want == HESS else [],
+                surrogate=surrogate,
+                scale=scales,
+                want=want,
+                float64=float64,
+                threads=call.threads,
+            )
+
+        surrogates = [loss._surrogate(curvature) for _, loss in self._terms]  # type: ignore[attr-defined]
+        several = any(isinstance(floor, tuple) for _, floor in surrogates)
+        # A kernel takes one floor. Where there are several, each place of the last axis is a call of its own; the value
+        # is then computed before, so that its sum has the same bits as ever.
+        sums = walk(
+            VALUE if several else call.want, lambda array: array, [(1.0, 0.0)] * len(scales) if several else surrogates
+        )
+        for i in range(shape[-1]) if several else ():
+            walk(
+                HESS,
+                lambda array, i=i: _broadcast(array, shape)[..., i],  # type: ignore[misc]
+                [(by, floor[i % len(floor)] if isinstance(floor, tuple) else floor) for by, floor in surrogates],
+            )
         for kind, results in zip(whole, (grads, hesses), strict=True):
             for each, result in zip(kind, results, strict=True):
                 if each is not result:
@@ -155,6 +186,11 @@ class Elementwise(PredictionLoss):
 
     def _gradients(self) -> tuple[str, ...]:
         return self.gradients
+
+
+def _broadcast(array: Array, shape: tuple[int, ...]) -> Array:
+    """Broadcast to `shape`; an array that has it stays writeable."""
+    return array if array.shape == shape else np.broadcast_to(array, shape)
 
 
 def _sum_to(array: Array, shape: tuple[int, ...]) -> Array:

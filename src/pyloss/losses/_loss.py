@@ -161,6 +161,19 @@ class PredictionLoss(Loss):
     def _sum(self, terms: tuple[tuple[float, PredictionLoss], ...]) -> PredictionLoss:
         """Return a sum of scaled losses of this kind."""
 
+    @abstractmethod
+    def _run(self, call: Any, inputs: tuple[ArrayLike, ...], weight: ArrayLike, curvature: str) -> tuple[Any, ...]:
+        """Check the inputs of a call and compute it."""
+
+    @property
+    @abstractmethod
+    def _engine(self) -> tuple[object, ...]:
+        """What must be the same of losses that are computed in one pass."""
+
+    @abstractmethod
+    def _best_constant(self, target: ArrayLike, weight: ArrayLike) -> float | Array:
+        """Return the constant prediction that minimises the weighted mean."""
+
     @property
     def _terms(self) -> tuple[tuple[float, PredictionLoss], ...]:
         return ((1.0, self),)
@@ -307,8 +320,10 @@ class PredictionLoss(Loss):
             Takes the gradient and the Hessian: each of the dtype and shape of `pred`; one of them may be `pred` itself.
         curvature : {"exact", "fisher", "xgboost", "lightgbm"}, default "exact"
             What stands for the second derivative. "fisher" is its expectation where the loss is a log-likelihood;
-            "xgboost" and "lightgbm" are what these libraries use in their own objective. But for "exact", what would be
-            negative is 0.
+            "xgboost" and "lightgbm" are what these libraries use in their own objective: 1 for `MAE` and `Quantile`
+            (LightGBM: `Huber` too), exp(0.7) times the exact one for `PoissonNLL` of a log-rate, at least 1e-16 for
+            `BCEWithLogits` in XGBoost, and for `CrossEntropy` of C classes 2 p (1 - p), at least 1e-16, in XGBoost and
+            C / (C - 1) p (1 - p) in LightGBM. But for "exact", what would be negative is 0.
 
         Returns
         -------
@@ -322,6 +337,47 @@ class PredictionLoss(Loss):
             if small is not None:
                 return small  # type: ignore[no-any-return]
         return self._compute(HESS, self._bind(pred, target, inputs, named), weight, reduction, out, curvature)
+
+    def init_score(self, target: ArrayLike, weight: ArrayLike = None) -> float | Array:
+        """Compute the constant prediction from which boosting starts: the one that minimises the weighted mean.
+
+        Parameters
+        ----------
+        target : array_like
+            Finite where the weight is not 0.
+        weight : array_like, optional
+            Finite, at least 0, broadcasts to `target` (to its rows, where these are probabilities).
+
+        Returns
+        -------
+        float or ndarray
+            The mean for `MSE`, the logarithm of the mean for `PoissonNLL`, the logit of the mean for `BCEWithLogits`,
+            log class shares for `CrossEntropy`: an array of as many as the target has columns, the loss class weights,
+            or labels from 0 to the largest. For `MAE` and `Quantile` the smallest target up to which the weights add up
+            to the quantile, as numpy.quantile with "inverted_cdf" (LightGBM interpolates between two targets). For
+            other losses, and sums, the root of the slope to the last digits; of a loss that is not convex, the minimum
+            in whose valley the best of 0, the mean and fifteen quantiles lies. An array where the parameters are
+            arrays: a number for each place of the last axis.
+
+        Raises
+        ------
+        TypeError
+            For losses with further inputs, and row losses other than `CrossEntropy`.
+        ValueError
+            If no finite prediction is best (only zeros in `PoissonNLL`, a class that does not occur), if a target that
+            counts is not finite, or if none counts.
+
+        Examples
+        --------
+        >>> import pyloss as pl
+        >>> pl.Quantile(q=0.9).init_score([3.0, 1.0, 2.0, 10.0])
+        10.0
+        >>> round(pl.Huber().init_score([0.0, 1.0, 100.0]), 6)
+        1.0
+        >>> pl.CrossEntropy().init_score([0, 1, 1, 1]).round(3)
+        array([-1.386, -0.288])
+        """
+        return self._best_constant(target, weight)
 
 
 def show_sum(terms: tuple[tuple[float, Loss], ...]) -> str:

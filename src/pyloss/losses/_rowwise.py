@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -21,7 +22,7 @@ from .._arguments import (
 )
 from .._native import kernels
 from ._call import Call, maybe
-from ._loss import PredictionLoss, show_sum
+from ._loss import CURVATURES, PredictionLoss, show_sum
 
 # Fields that the row engine itself understands, whichever loss has them.
 _ENGINE = ("class_weight", "label_smoothing", "softcap", "temperature", "ignore_index")
@@ -52,11 +53,24 @@ class Rowwise(PredictionLoss):
             ignored=fields.get("ignore_index"),
         )
 
+    def _surrogate(self, curvature: str, classes: int) -> tuple[float, float]:
+        """Return factor and floor of what stands for the second derivative."""
+        return (1.0, -math.inf if curvature == "exact" else 0.0)
+
     def _small(self, pred: ArrayLike, target: ArrayLike, want: int, reduction: object) -> Any:
         return None
 
     def _sum(self, terms: tuple[tuple[float, PredictionLoss], ...]) -> PredictionLoss:
         return RowwiseSum(terms)
+
+    @property
+    def _engine(self) -> tuple[object, ...]:
+        return (Rowwise,)
+
+    def _best_constant(self, target: ArrayLike, weight: ArrayLike) -> float | Array:
+        if len(self._terms) == 1 and self._terms[0][1] is not self and self._terms[0][0] > 0.0:
+            return self._terms[0][1]._best_constant(target, weight)
+        raise TypeError(f"init_score: got {self!r}, wanted an elementwise loss or CrossEntropy")
 
     def _compute(
         self,
@@ -67,8 +81,11 @@ class Rowwise(PredictionLoss):
         out: object,
         curvature: str = "exact",
     ) -> tuple[Any, ...]:
-        call = Call(want, reduction, out)
-        check_choice(curvature, "curvature", ("exact",))
+        check_choice(curvature, "curvature", CURVATURES)
+        return self._run(Call(want, reduction, out), inputs, weight, curvature)
+
+    def _run(self, call: Call, inputs: tuple[ArrayLike, ...], weight: ArrayLike, curvature: str) -> tuple[Any, ...]:
+        """Check the inputs of a call and compute it."""
         scores, target = as_array(inputs[0], "pred"), as_array(inputs[1], "target")
         if scores.ndim == 0:
             raise ValueError("pred: got a single number, wanted rows of class scores: shape (..., classes)")
@@ -105,8 +122,9 @@ class Rowwise(PredictionLoss):
             value=maybe(value),
             grad=maybe(grad),
             hess=maybe(hess),
+            surrogate=[loss._surrogate(curvature, classes) for _, loss in self._terms],  # type: ignore[attr-defined]
             scale=scales,
-            want=want,
+            want=call.want,
             float64=needs_float64((scores,) if labels else (scores, target)),
             threads=call.threads,
         )

@@ -59,6 +59,9 @@ class BCEWithLogits(Elementwise):
         target=UNIT,
     )
 
+    def _surrogate(self, curvature: str) -> tuple[float, float | tuple[float, ...]]:
+        return (1.0, 1e-16) if curvature == "xgboost" else super()._surrogate(curvature)
+
 
 @dataclass(frozen=True)
 class Hinge(Elementwise):

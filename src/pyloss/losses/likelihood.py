@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import exp
 from typing import ClassVar
 
 from .._arguments import NON_NEGATIVE, flag, parameter
 from ._elementwise import Elementwise
 from ._loss import Info
+
+_MAX_DELTA_STEP = exp(0.7)
+"""The factor by which both boosting libraries raise the curvature of a log-rate: their default max_delta_step."""
 
 
 @dataclass(frozen=True)
@@ -63,3 +67,8 @@ class PoissonNLL(Elementwise):
         source="torch poisson_nll_loss",
         target=NON_NEGATIVE,
     )
+
+    def _surrogate(self, curvature: str) -> tuple[float, float | tuple[float, ...]]:
+        if self.log_input and curvature in ("xgboost", "lightgbm"):
+            return (_MAX_DELTA_STEP, 0.0)
+        return super()._surrogate(curvature)

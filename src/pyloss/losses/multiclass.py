@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from .._arguments import NON_NEGATIVE, POSITIVE, UNIT, integer_or_none, parameter, weights_or_none
+from .._arguments import NON_NEGATIVE, POSITIVE, UNIT, Array, ArrayLike, integer_or_none, parameter, weights_or_none
+from ._init_score import of_classes
 from ._loss import Info
 from ._rowwise import Rowwise
 
@@ -76,3 +77,13 @@ class CrossEntropy(Rowwise):
         source="torch cross_entropy",
         target=UNIT,
     )
+
+    def _surrogate(self, curvature: str, classes: int) -> tuple[float, float]:
+        if curvature == "xgboost":
+            return (2.0, 1e-16)
+        if curvature == "lightgbm" and classes > 1:
+            return (classes / (classes - 1), 0.0)
+        return super()._surrogate(curvature, classes)
+
+    def _best_constant(self, target: ArrayLike, weight: ArrayLike) -> Array:
+        return of_classes(self, target, weight)

@@ -79,6 +79,9 @@ class MAE(Elementwise):
         task="regression", convex=True, differentiable=False, outliers="low", probabilistic=True, source="torch l1_loss"
     )
 
+    def _surrogate(self, curvature: str) -> tuple[float, float | tuple[float, ...]]:
+        return super()._surrogate(curvature) if curvature == "exact" else (1.0, 1.0)
+
 
 @dataclass(frozen=True)
 class Huber(Elementwise):
@@ -116,6 +119,9 @@ class Huber(Elementwise):
     info: ClassVar[Info] = Info(
         task="regression", convex=True, differentiable=True, outliers="low", source="Huber 1964"
     )
+
+    def _surrogate(self, curvature: str) -> tuple[float, float | tuple[float, ...]]:
+        return (1.0, 1.0) if curvature == "lightgbm" else super()._surrogate(curvature)
 
 
 @dataclass(frozen=True)
@@ -156,6 +162,13 @@ class Quantile(Elementwise):
     info: ClassVar[Info] = Info(
         task="quantile regression", convex=True, differentiable=False, outliers="low", source="Koenker and Bassett 1978"
     )
+
+    def _surrogate(self, curvature: str) -> tuple[float, float | tuple[float, ...]]:
+        if curvature == "exact":
+            return super()._surrogate(curvature)
+        if curvature != "fisher":
+            return (1.0, 1.0)
+        return (1.0, tuple(q * (1.0 - q) for q in self.q) if isinstance(self.q, tuple) else self.q * (1.0 - self.q))
 
 
 @dataclass(frozen=True)

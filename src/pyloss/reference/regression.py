@@ -65,12 +65,12 @@ def smape(pred: ArrayLike, target: ArrayLike) -> Terms:
     """2 |r| / (|pred| + |target|), 0 where both are 0 (Makridakis 1993); the sign of 0 is taken to be 0."""
     pred, target = np.broadcast_arrays(np.asarray(pred, np.float64), np.asarray(target, np.float64))
     r, total = residual(pred, target), np.abs(pred) + np.abs(target)
-    size = np.where(total == 0, 1.0, total)
+    size, way = np.where(total == 0, 1.0, total), np.sign(r)
     # The quotient rule leaves sign(r) (|pred| + |target|) - |r| sign(pred), which cancels.
-    rest = np.where(pred == 0, 1.0, np.where(np.sign(pred) == np.sign(target), 2 * (np.abs(target) / size), 0 * r))
-    grad = 2 * np.sign(r) * rest / size
-    bend = np.where(pred == 0, 0.0, -2 * np.sign(pred) * grad / size)
-    return np.where(total == 0, 0.0, 2 * (np.abs(r) / size)), grad, bend
+    alike = np.sign(pred) == np.sign(target)
+    rest = np.where(pred == 0, way / size * 2, np.where(alike, 4 * np.abs(target) / size / size, 0 * r) * way)
+    bend = np.where(alike, 8 * np.abs(target) / size / size / size, 0 * r) * way
+    return np.where(r == 0, 0.0, 2 * (np.abs(r) / size)), rest, np.where(pred == 0, 0.0, -np.sign(pred) * bend)
 
 
 def smooth_l1(pred: ArrayLike, target: ArrayLike, beta: float = 1.0) -> Terms:
@@ -86,10 +86,11 @@ def smooth_l1(pred: ArrayLike, target: ArrayLike, beta: float = 1.0) -> Terms:
 
 def pseudo_huber(pred: ArrayLike, target: ArrayLike, delta: float = 1.0) -> Terms:
     """delta² (sqrt(1 + (r/delta)²) - 1) (Charbonnier et al. 1994)."""
-    u = residual(pred, target) / delta
+    r = residual(pred, target)
+    u = r / delta
     root, far = np.hypot(1, u), np.abs(u) > 1e8
     return (
-        delta**2 * np.where(far, np.abs(u) - 1, u / (1 + root) * u),
+        delta * np.where(far, np.abs(r) - delta, r / (1 + root) * u),
         delta * np.where(far, np.sign(u), u / root),
         root**-1 * root**-1 * root**-1,
     )
@@ -136,8 +137,8 @@ def cauchy(pred: ArrayLike, target: ArrayLike, c: float = 1.0) -> Terms:
 def welsch(pred: ArrayLike, target: ArrayLike, c: float = 1.0) -> Terms:
     """1 - exp(-(r/c)²/2) (Barron 2019, alpha = -inf)."""
     u = np.maximum(np.minimum(residual(pred, target) / c, 1e3), -1e3)
-    e = np.exp(-(u**2) / 2)
-    return -np.expm1(-(u**2) / 2), u * e / c, (1 - u**2) * e / c**2
+    root = np.exp(-(u**2) / 4)  # its square underflows before the products do
+    return -np.expm1(-(u**2) / 2), u / c * root * root, (1 - u**2) / c**2 * root * root
 
 
 def geman_mcclure(pred: ArrayLike, target: ArrayLike, c: float = 1.0) -> Terms:
