@@ -7,6 +7,9 @@ from .config import show_config
 from .distances import nearest, paired, pairwise, pairwise_vjp, within
 from .losses import (
     CORAL,
+    EWC,
+    L1,
+    L2,
     LMNN,
     MAE,
     MMD,
@@ -19,7 +22,9 @@ from .losses import (
     Contrastive,
     CosineEmbedding,
     CrossEntropy,
+    ElasticNet,
     EnergyDistance,
+    GroupLasso,
     Hinge,
     Huber,
     Info,
@@ -48,6 +53,9 @@ __version__ = _version("pyloss")
 
 __all__ = [
     "CORAL",
+    "EWC",
+    "L1",
+    "L2",
     "LMNN",
     "MAE",
     "MMD",
@@ -60,7 +68,9 @@ __all__ = [
     "Contrastive",
     "CosineEmbedding",
     "CrossEntropy",
+    "ElasticNet",
     "EnergyDistance",
+    "GroupLasso",
     "Hinge",
     "Huber",
     "Info",

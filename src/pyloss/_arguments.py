@@ -171,11 +171,12 @@ def _share_memory(a: Array, b: Array) -> bool:
         return True
 
 
-def bad_weight(weight: Array, shape: tuple[int, ...], first: int) -> ValueError:
+def bad_weight(weight: Array, shape: tuple[int, ...], first: int, name: str = "weight") -> ValueError:
     """Error for the weight at flat index `first` of `shape`."""
     index = tuple(int(i) for i in np.unravel_index(first, shape))
     value = np.broadcast_to(weight, shape)[index]
-    return ValueError(f"weight: got {value} at index {index}, wanted finite weights of at least 0")
+    wanted = "weights" if name == "weight" else "numbers"
+    return ValueError(f"{name}: got {value} at index {index}, wanted finite {wanted} of at least 0")
 
 
 def bad_label(
@@ -493,3 +494,47 @@ def choice(default: str, choices: tuple[str, ...]) -> Any:
 def count_from_one(default: int) -> Any:
     """Declare a parameter that is a positive integer."""
     return parameter(default, positive_integer)
+
+
+# Weights, groups and tasks.
+
+
+def checked_by(check: Check) -> dict[str, Any]:
+    """Return the metadata of a parameter that has no default and is not the kernel's: an array."""
+    return {"check": check, "as_input": None, "kernel": False}
+
+
+def as_kept(value: ArrayLike, name: str) -> Array:
+    """View `value` as an array that a loss may keep: nobody writes to it by way of the loss."""
+    array = as_array(value, name).view()
+    array.flags.writeable = False
+    return array
+
+
+def as_groups(value: ArrayLike, name: str, shape: tuple[int, ...] | None = None, of: str = "") -> tuple[Array, int]:
+    """Return a group for each element, numbered from 0, and the number of groups; those given, or numbered anew."""
+    groups = as_array(value, name)
+    if not is_integer(groups):
+        raise TypeError(f"{name}: got dtype {groups.dtype}, wanted group numbers of an integer dtype")
+    if shape is not None:
+        check_shape(groups, name, shape, f"a group for each element of {of}")
+    if not groups.size:
+        return groups, 0
+    if groups.min() < 0 or groups.max() >= max(4 * groups.size, 256):
+        groups = np.unique(groups, return_inverse=True)[1].reshape(groups.shape)
+    return groups, int(groups.max()) + 1
+
+
+def bad_group(groups: Array, first: int, count: int) -> ValueError:
+    """Error for the group at flat index `first`."""
+    index = tuple(int(i) for i in np.unravel_index(first, groups.shape))
+    return ValueError(f"groups: got {groups[index]} at index {index}, wanted a group from 0 to {count - 1}")
+
+
+def as_seed(value: object) -> int:
+    """Return a seed of 64 bits, or raise."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"seed: got {value!r}, wanted an integer")
+    if not 0 <= int(value) < 2**64:
+        raise ValueError(f"seed: got {value}, wanted an integer from 0 to 2**64 - 1")
+    return int(value)

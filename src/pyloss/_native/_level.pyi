@@ -77,11 +77,24 @@ def covariance(
     grads: tuple[numpy.ndarray, numpy.ndarray] | None,
     threads: int,
 ) -> float: ...
+def combine(
+    rows: collections.abc.Sequence[Operand], coefficients: collections.abc.Sequence[float], out: Operand, threads: int
+) -> None: ...
+def clip_rows(
+    rows: collections.abc.Sequence[Operand],
+    norm: float,
+    noise: float,
+    seed: int,
+    scale: float,
+    out: Operand,
+    threads: int,
+) -> None: ...
 def covariance_losses() -> dict[str, int]:
     """
     Name -> number of parameters of every kernel of the covariances of two batches.
     """
 
+def dropout(x: Operand, p: float, seed: int, float64: bool, out: Operand, threads: int) -> None: ...
 def elementwise_losses() -> dict[str, tuple[int, int]]:
     """
     Name -> (number of parameters, number of inputs) of every elementwise kernel.
@@ -108,6 +121,31 @@ def embedding_losses() -> dict[str, int]:
     Name -> number of parameters of every kernel of a batch of embeddings.
     """
 
+def group_spread(
+    cells: tuple[Operand, int, Operand | None, int],
+    factor: Operand | None,
+    slope: numpy.typing.NDArray[numpy.float64],
+    bend: numpy.typing.NDArray[numpy.float64],
+    grad: Operand,
+    hess: Operand | None,
+    threads: int,
+) -> None: ...
+def group_sums(
+    values: Operand,
+    cells: tuple[Operand, int, Operand | None, int],
+    weight: Operand | None,
+    summand: int,
+    scale: float,
+    float64: bool,
+    threads: int,
+) -> tuple[int | None, numpy.typing.NDArray[numpy.float64]]:
+    """
+    First index of an element of no group or class, if any, and two sums of each cell, class by class.
+    """
+
+def inner_products(
+    rows: collections.abc.Sequence[Operand], scale: float, threads: int
+) -> numpy.typing.NDArray[numpy.float64]: ...
 @typing.overload
 def math(name: str, x: numpy.typing.NDArray[numpy.float32], out: numpy.typing.NDArray[numpy.float32]) -> None:
     """
@@ -140,6 +178,22 @@ def pairwise(
 def pairwise_vjp(
     metric: tuple[str, float], x: numpy.ndarray, y: numpy.ndarray, cotangent: Operand, threads: int
 ) -> numpy.typing.NDArray[numpy.float64]: ...
+def penalty(
+    loss: str,
+    parameters: collections.abc.Sequence[float],
+    inputs: collections.abc.Sequence[Operand],
+    grad: Operand | None,
+    hess: Operand | None,
+    want: int,
+    step: float,
+    float64: bool,
+    threads: int,
+) -> float: ...
+def penalty_losses() -> dict[str, tuple[int, int]]:
+    """
+    Name -> (number of parameters, number of inputs) of every kernel of weights.
+    """
+
 def rowwise(
     components: collections.abc.Sequence[RowComponent],
     scores: Operand,

@@ -29,10 +29,14 @@ from .metric_learning import (
     mine,
 )
 from .multiclass import CrossEntropy
+from .penalties import EWC, L1, L2, ElasticNet, GroupLasso
 from .regression import MAE, MSE, Huber, LogCosh, Quantile
 
 __all__ = [
     "CORAL",
+    "EWC",
+    "L1",
+    "L2",
     "LMNN",
     "MAE",
     "MMD",
@@ -45,7 +49,9 @@ __all__ = [
     "Contrastive",
     "CosineEmbedding",
     "CrossEntropy",
+    "ElasticNet",
     "EnergyDistance",
+    "GroupLasso",
     "Hinge",
     "Huber",
     "Info",
