@@ -11,6 +11,7 @@ import pytest
 
 import embedding_cases
 import pyloss as pl
+import test_combination
 import test_penalties
 from cases import CASES, LOSSES, other_values
 from pyloss import losses, reference
@@ -25,7 +26,10 @@ GIVEN = {"contrastive": ("pairs", "contrastive_pairs"), "triplet": ("triplets", 
 HOW_TRIPLETS_ARE_CHOSEN = {"mining", "swap"}
 """Parameters that its reference function leaves to `mine` and to `triplet_indexed`."""
 
-OTHERS = {Penalty: (reference.penalties, test_penalties.NAMES)}
+OTHERS = {
+    Penalty: (reference.penalties, test_penalties.NAMES),
+    pl.UncertaintyWeighted: (reference.combination, test_combination.NAMES),
+}
 """Bases of losses of other things: the module of their reference, and the losses that their tests make cases of."""
 
 every_class = pytest.mark.parametrize("cls", registered().values(), ids=registered())

@@ -3,6 +3,7 @@
 from importlib.metadata import version as _version
 
 from .catalogue import get, list_losses
+from .combination import min_norm_gradient, pcgrad
 from .config import show_config
 from .distances import nearest, paired, pairwise, pairwise_vjp, within
 from .losses import (
@@ -44,6 +45,7 @@ from .losses import (
     SigLIP,
     SupCon,
     Triplet,
+    UncertaintyWeighted,
     VICReg,
     mine,
 )
@@ -90,16 +92,19 @@ __all__ = [
     "SigLIP",
     "SupCon",
     "Triplet",
+    "UncertaintyWeighted",
     "VICReg",
     "get",
     "get_num_threads",
     "list_losses",
+    "min_norm_gradient",
     "mine",
     "nearest",
     "num_threads",
     "paired",
     "pairwise",
     "pairwise_vjp",
+    "pcgrad",
     "set_num_threads",
     "show_config",
     "within",

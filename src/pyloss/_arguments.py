@@ -105,6 +105,14 @@ def result_dtype(array: Array) -> np.dtype[Any]:
     return array.dtype if kind_of(array.dtype) in _FLOATS else np.dtype(np.float64)
 
 
+def common_dtype(arrays: list[Array]) -> np.dtype[Any]:
+    """Return the type of what is made of all of them; integers and bools take that of floats, if it holds them."""
+    if needs_float64(arrays):
+        return np.dtype(np.float64)
+    floats = {each.dtype for each in arrays if each.dtype.kind not in "iub"}
+    return floats.pop() if len(floats) == 1 else np.dtype(np.float32)
+
+
 def check_broadcast(array: Array, name: str, shape: tuple[int, ...], of: str = "pred") -> None:
     """Raise unless `array` broadcasts to `shape` without changing it."""
     missing = len(shape) - array.ndim

@@ -29,6 +29,7 @@ from .metric_learning import (
     mine,
 )
 from .multiclass import CrossEntropy
+from .multitask import UncertaintyWeighted
 from .penalties import EWC, L1, L2, ElasticNet, GroupLasso
 from .regression import MAE, MSE, Huber, LogCosh, Quantile
 
@@ -71,6 +72,7 @@ __all__ = [
     "SigLIP",
     "SupCon",
     "Triplet",
+    "UncertaintyWeighted",
     "VICReg",
     "find",
     "mine",

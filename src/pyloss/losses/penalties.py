@@ -273,7 +273,7 @@ class GroupLasso(HoldsArrays, Penalty):
 
     @classmethod
     def _check_kernel(cls) -> None:
-        """Its kernel is that of all sums over groups."""
+        """Accept it without one of its name: its kernel is that of all sums over groups."""
 
     @cached_property
     def _cells(self) -> Cells:
