@@ -17,6 +17,7 @@ from cases import CASES, LOSSES, other_values
 from pyloss import losses, reference
 from pyloss._arguments import Interval
 from pyloss.losses import registered
+from pyloss.losses._groups import GroupLoss
 from pyloss.losses._penalty import ElementwisePenalty, Penalty
 from pyloss.reference import metric_learning
 
@@ -28,6 +29,7 @@ HOW_TRIPLETS_ARE_CHOSEN = {"mining", "swap"}
 
 OTHERS = {
     Penalty: (reference.penalties, test_penalties.NAMES),
+    GroupLoss: (reference.combination, test_combination.NAMES),
     pl.UncertaintyWeighted: (reference.combination, test_combination.NAMES),
 }
 """Bases of losses of other things: the module of their reference, and the losses that their tests make cases of."""

@@ -519,13 +519,18 @@ def as_kept(value: ArrayLike, name: str) -> Array:
     return array
 
 
-def as_groups(value: ArrayLike, name: str, shape: tuple[int, ...] | None = None, of: str = "") -> tuple[Array, int]:
-    """Return a group for each element, numbered from 0, and the number of groups; those given, or numbered anew."""
+def as_groups(value: ArrayLike, name: str, shape: tuple[int, ...] | None = None, of: str = "") -> Array:
+    """View `value` as the numbers of groups, one for each element."""
     groups = as_array(value, name)
     if not is_integer(groups):
         raise TypeError(f"{name}: got dtype {groups.dtype}, wanted group numbers of an integer dtype")
     if shape is not None:
         check_shape(groups, name, shape, f"a group for each element of {of}")
+    return groups
+
+
+def numbered(groups: Array) -> tuple[Array, int]:
+    """Return the groups, numbered anew if negative or far apart, and how many numbers there are."""
     if not groups.size:
         return groups, 0
     if groups.min() < 0 or groups.max() >= max(4 * groups.size, 256):

@@ -2,6 +2,7 @@
 
 from ._loss import Info, Loss, PredictionLoss, find, registered
 from .binary import BCEWithLogits, Hinge
+from .groups import DemographicParity, EqualizedOdds, GroupDRO, WorstGroup
 from .likelihood import PoissonNLL
 from .metric_learning import (
     CORAL,
@@ -50,8 +51,11 @@ __all__ = [
     "Contrastive",
     "CosineEmbedding",
     "CrossEntropy",
+    "DemographicParity",
     "ElasticNet",
     "EnergyDistance",
+    "EqualizedOdds",
+    "GroupDRO",
     "GroupLasso",
     "Hinge",
     "Huber",
@@ -74,6 +78,7 @@ __all__ = [
     "Triplet",
     "UncertaintyWeighted",
     "VICReg",
+    "WorstGroup",
     "find",
     "mine",
     "registered",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,6 @@ from .._arguments import (
     UNIT,
     Array,
     ArrayLike,
-    Operand,
     as_groups,
     as_kept,
     bad_group,
@@ -22,6 +21,7 @@ from .._arguments import (
     check_broadcast,
     checked_by,
     needs_float64,
+    numbered,
     operand,
     parameter,
     result_dtype,
@@ -29,6 +29,7 @@ from .._arguments import (
 from .._native import kernels
 from ..threads import get_num_threads
 from ._call import Call, maybe
+from ._groups import SQUARE, Cells
 from ._loss import Info
 from ._penalty import ElementwisePenalty, HoldsArrays, Penalty
 
@@ -214,14 +215,10 @@ class EWC(HoldsArrays, ElementwisePenalty):
         return {"fisher": self.fisher, "anchor": self.anchor}
 
 
-def _numbered(value: Any, name: str) -> Array:
-    return as_kept(as_groups(value, name)[0], name)
+def _groups(value: Any, name: str) -> Array:
+    return as_kept(numbered(as_groups(value, name))[0], name)
 
 
-Cells: TypeAlias = tuple[Operand, int, Operand | None, int]
-"""Groups and their number, classes and theirs."""
-_SQUARES = 1
-"""C++'s Summand::square."""
 _SCALES = (1.0, 2.0**-600, 2.0**600)
 """Squares of what are taken: of the weights, and if these leave the range of float64, of smaller or larger ones."""
 
@@ -264,7 +261,7 @@ class GroupLasso(HoldsArrays, Penalty):
     array([ 2.4,  0. , -3.2,  0. ,  0. ])
     """
 
-    groups: ArrayLike = field(metadata=checked_by(_numbered))
+    groups: ArrayLike = field(metadata=checked_by(_groups))
     alpha: float = parameter(0.01, NON_NEGATIVE.number)
     name: ClassVar[str] = "group_lasso"
     info: ClassVar[Info] = Info(
@@ -287,7 +284,7 @@ class GroupLasso(HoldsArrays, Penalty):
                 values=operand(weights),
                 cells=self._cells,
                 weight=None,
-                summand=_SQUARES,
+                summand=SQUARE,
                 scale=scale,
                 float64=needs_float64([weights]),
                 threads=threads,
