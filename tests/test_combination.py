@@ -623,3 +623,16 @@ BAD_GROUPS = {
 @pytest.mark.parametrize("text", BAD_GROUPS)
 def test_bad_arguments_of_group_losses(text):
     refused(text, *BAD_GROUPS[text])
+
+
+LONG = {
+    "inner products": "pl.min_norm_gradient([np.broadcast_to(np.float32(3), 1 << 26)] * 60)",
+    "numbers of groups": "y = np.broadcast_to(3, 1 << 37); pl.WorstGroup()(y, y)",
+    "means of groups": "y = np.broadcast_to(np.int8(3), 1 << 37); pl.GroupDRO(groups=4)(y, y)",
+}
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+@pytest.mark.parametrize("call", LONG)
+def test_ctrl_c_ends_a_long_call(seconds_to_interrupt, call, threads):
+    assert seconds_to_interrupt(LONG[call], threads) < 0.2

@@ -53,6 +53,7 @@ from .losses import (
     WorstGroup,
     mine,
 )
+from .randomized import clip_per_sample, dropout, dropout_backward
 from .threads import get_num_threads, num_threads, set_num_threads
 
 __version__ = _version("pyloss")
@@ -102,6 +103,9 @@ __all__ = [
     "UncertaintyWeighted",
     "VICReg",
     "WorstGroup",
+    "clip_per_sample",
+    "dropout",
+    "dropout_backward",
     "get",
     "get_num_threads",
     "list_losses",

@@ -529,15 +529,6 @@ def as_groups(value: ArrayLike, name: str, shape: tuple[int, ...] | None = None,
     return groups
 
 
-def numbered(groups: Array) -> tuple[Array, int]:
-    """Return the groups, numbered anew if negative or far apart, and how many numbers there are."""
-    if not groups.size:
-        return groups, 0
-    if groups.min() < 0 or groups.max() >= max(4 * groups.size, 256):
-        groups = np.unique(groups, return_inverse=True)[1].reshape(groups.shape)
-    return groups, int(groups.max()) + 1
-
-
 def bad_group(groups: Array, first: int, count: int) -> ValueError:
     """Error for the group at flat index `first`."""
     index = tuple(int(i) for i in np.unravel_index(first, groups.shape))

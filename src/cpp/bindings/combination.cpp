@@ -26,9 +26,34 @@ std::vector<View> views(const std::vector<Operand>& rows) {
   return all;
 }
 
+Samples samples_of(const Operand& operand) {
+  const Shape shape = shape_of(operand);
+  Samples samples{view(operand, shape), shape.at(0), 1, {}};
+  std::vector<Axis> axes;
+  for (std::size_t i = 1; i < shape.size(); ++i) {
+    samples.depth *= shape[i];
+    axes.push_back({shape[i], operand.first.strides(static_cast<py::ssize_t>(i))});
+  }
+  if (samples.depth <= short_row) return samples;
+  for (std::size_t row = 0; row < samples.count; ++row) {
+    const char* const at = static_cast<const char*>(operand.first.data()) + static_cast<py::ssize_t>(row) * operand.first.strides(0);
+    samples.rows.emplace_back(const_cast<char*>(at), static_cast<Kind>(operand.second), axes);
+  }
+  return samples;
+}
+
 }  // namespace
 
 void bind_combination(py::module_& m) {
+  m.def(
+      "group_range",
+      [](const Operand& groups, int threads) {
+        const View all = view(groups, shape_of(groups));
+        const Range range = without_gil([&](Interrupt& interrupt) { return range_of(all, threads, interrupt); });
+        return py::make_tuple(range.least, range.most);
+      },
+      py::arg("groups"), py::arg("threads"), "The least and the largest number of a group; of no groups, the least is the larger.");
+
   m.def(
       "group_sums",
       [](const Operand& values, const GivenCells& cells, const MaybeOperand& weight, int summand, double scale, bool float64, int threads) {
@@ -79,14 +104,14 @@ void bind_combination(py::module_& m) {
 
   m.def(
       "clip_rows",
-      [](const std::vector<Operand>& rows, double norm, double noise, std::uint64_t seed, double scale, const Operand& out, int threads) {
-        const std::vector<View> all = views(rows);
+      [](const Operand& grads, double norm, double noise, std::uint64_t seed, double scale, const Operand& out, int threads) {
+        const Samples samples = samples_of(grads);
         Combination combination{{}, scale, {}};
         if (noise != 0.0) combination.noise = Noise{seed, noise};
         const View to = view(out, shape_of(out));
-        without_gil([&](Interrupt& interrupt) { return clip_rows(all, norm, combination, threads, interrupt, to); });
+        without_gil([&](Interrupt& interrupt) { return clip_rows(samples, norm, combination, threads, interrupt, to); });
       },
-      py::arg("rows"), py::arg("norm"), py::arg("noise"), py::arg("seed"), py::arg("scale"), py::arg("out"), py::arg("threads"));
+      py::arg("grads"), py::arg("norm"), py::arg("noise"), py::arg("seed"), py::arg("scale"), py::arg("out"), py::arg("threads"));
 
   m.def(
       "dropout",

@@ -1,6 +1,7 @@
 #include "combination.hpp"
 
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "buffer.hpp"
@@ -16,8 +17,6 @@ using D = simd::Pack<double>;
 constexpr std::size_t columns_at_once = 512;
 /// Columns of a combination that a thread takes at a time.
 constexpr std::size_t combined_at_once = 8192;
-/// Rows up to this length stay in the cache between the two times they are needed.
-constexpr std::size_t short_row = 32768;
 /// Into so many parts the rows are shared out, whatever the number of threads.
 constexpr std::size_t most_parts = 64;
 
@@ -74,8 +73,11 @@ double length(Sum&& sum) {
   return std::sqrt(squares) / scales[at];
 }
 
-/// 1 for rows of at most that length; NaN for one that has none.
-double clipping(double length, double longest) { return length <= longest ? 1.0 : longest / length; }
+/// 1 for rows of at most that length; NaN for rows without a length.
+double clipping(double length, double longest) {
+  if (!(length < simd::infinity<double>)) return std::numeric_limits<double>::quiet_NaN();
+  return length <= longest ? 1.0 : longest / length;
+}
 
 /// Long rows are read twice: once for their lengths, in parts, and once to be combined.
 bool clip_long(const std::vector<View>& rows, double longest, Combination& combination, int threads, Interrupt& interrupt, const View& to) {
@@ -103,15 +105,14 @@ bool clip_long(const std::vector<View>& rows, double longest, Combination& combi
 }
 
 /// Short rows are read once: clipped and added up while they are in the cache.
-bool clip_short(const std::vector<View>& rows, double longest, Combination& combination, int threads, Interrupt& interrupt,
-                const View& to) {
-  const std::size_t depth = rows[0].size();
-  const std::size_t step = std::max(parts(rows.size(), most_parts), parts(chunk_elements, depth)), pieces = parts(rows.size(), step);
+bool clip_short(const Samples& samples, double longest, Combination& combination, int threads, Interrupt& interrupt, const View& to) {
+  const std::size_t count = samples.count, depth = samples.depth;
+  const std::size_t step = std::max(parts(count, most_parts), parts(chunk_elements, depth)), pieces = parts(count, step);
   std::vector<double> sums(pieces * depth);
   const bool done = for_each_chunk(pieces, threads, interrupt, [&](std::size_t piece, int thread) {
     const Buffer<double> scratch(depth);
-    for (std::size_t row = piece * step; row < std::min((piece + 1) * step, rows.size()) && !stopped(interrupt, thread); ++row) {
-      const double* const at = block_of(rows[row], 0, depth, scratch.data());
+    for (std::size_t row = piece * step; row < std::min((piece + 1) * step, count) && !stopped(interrupt, thread); ++row) {
+      const double* const at = block_of(samples.all, row * depth, depth, scratch.data());
       const double factor = clipping(length([&](double scale) { return sum_of_squares(at, depth, scale); }), longest);
       add_scaled(at, factor, depth, sums.data() + piece * depth);
     }
@@ -226,11 +227,11 @@ bool combine(const std::vector<View>& rows, const Combination& combination, int 
   });
 }
 
-bool clip_rows(const std::vector<View>& rows, double longest, Combination combination, int threads, Interrupt& interrupt, const View& to) {
-  combination.coefficients.assign(rows.size(), 1.0);
-  if (rows.empty() || rows[0].size() == 0) return combine({}, combination, threads, interrupt, to);
-  const bool in_cache = rows[0].size() <= short_row;
-  return (in_cache ? clip_short : clip_long)(rows, longest, combination, threads, interrupt, to);
+bool clip_rows(const Samples& samples, double longest, Combination combination, int threads, Interrupt& interrupt, const View& to) {
+  if (samples.count == 0 || samples.depth == 0) return combine({}, combination, threads, interrupt, to);
+  if (samples.depth <= short_row) return clip_short(samples, longest, combination, threads, interrupt, to);
+  combination.coefficients.resize(samples.count);
+  return clip_long(samples.rows, longest, combination, threads, interrupt, to);
 }
 
 bool dropout(const View& x, double p, std::uint64_t seed, bool float64, int threads, Interrupt& interrupt, const View& to) {

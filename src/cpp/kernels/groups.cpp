@@ -8,6 +8,7 @@ namespace {
 
 /// Neighbours in the array go to different copies of few sums, so that no addition waits for the one before it.
 constexpr std::size_t copies_of_few = 4, few_cells = 256;
+constexpr std::size_t most_chunks = 1024;
 /// If so many neighbours are of one cell, which is common, they are added up in lanes.
 constexpr std::size_t stretch = 64;
 
@@ -99,8 +100,9 @@ template <class T>
 GroupSums run(const GroupSumsCall& call, Interrupt& interrupt) {
   const std::size_t size = call.values.size(), cells = call.cells.size();
   const std::size_t copies = cells <= few_cells ? copies_of_few : 1;
-  // The sums of all chunks take no more memory than the elements do.
-  const std::size_t chunk_size = std::max(chunk_elements, parts(16 * cells, block_elements) * block_elements);
+  // The sums of all chunks take no more memory than the elements do, nor long to clear.
+  const std::size_t least = std::max(16 * cells, parts(size, most_chunks));
+  const std::size_t chunk_size = std::max(chunk_elements, parts(least, block_elements) * block_elements);
   const std::size_t chunks = parts(size, chunk_size);
   std::vector<double> sums(std::max<std::size_t>(chunks, 1) * 2 * copies * cells);
   std::vector<char> bad(chunks);
@@ -173,6 +175,26 @@ bool spread(const GroupSpreadCall& call, Interrupt& interrupt) {
 }
 
 }  // namespace
+
+Range range_of(const View& groups, int threads, Interrupt& interrupt) {
+  const std::size_t size = groups.size(), chunks = parts(size, chunk_elements);
+  std::vector<Range> ranges(chunks);
+  for_each_chunk(chunks, threads, interrupt, [&](std::size_t chunk, int) {
+    std::int64_t scratch[block_elements];
+    Range range;
+    for_each_block(chunk * chunk_elements, std::min((chunk + 1) * chunk_elements, size), [&](std::size_t begin, std::size_t count) {
+      groups.read(begin, count, scratch);
+      for (std::size_t i = 0; i < count; ++i) {
+        range.least = std::min(range.least, scratch[i]);
+        range.most = std::max(range.most, scratch[i]);
+      }
+    });
+    ranges[chunk] = range;
+  });
+  Range whole;
+  for (const Range& range : ranges) whole = {std::min(whole.least, range.least), std::max(whole.most, range.most)};
+  return whole;
+}
 
 GroupSums group_sums(const GroupSumsCall& call, Interrupt& interrupt) {
   return call.float64 ? run<double>(call, interrupt) : run<float>(call, interrupt);

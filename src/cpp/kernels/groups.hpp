@@ -17,6 +17,13 @@ struct Cells {
   std::size_t size() const { return group_count * class_count; }
 };
 
+struct Range {
+  std::int64_t least = INT64_MAX, most = INT64_MIN;
+};
+
+/// The least and the largest number of a group.
+Range range_of(const View& groups, int threads, Interrupt& interrupt);
+
 /// What is added up in each cell.
 enum class Summand : int {
   weighted,  // weight times value, and the weight

@@ -69,6 +69,12 @@ def check_weights(weight: Operand, shape: collections.abc.Sequence[int], threads
     First index of a negative or non-finite weight, if any, and the sum of the weights broadcast to `shape`.
     """
 
+def clip_rows(
+    grads: Operand, norm: float, noise: float, seed: int, scale: float, out: Operand, threads: int
+) -> None: ...
+def combine(
+    rows: collections.abc.Sequence[Operand], coefficients: collections.abc.Sequence[float], out: Operand, threads: int
+) -> None: ...
 def covariance(
     loss: str,
     parameters: collections.abc.Sequence[float],
@@ -77,18 +83,6 @@ def covariance(
     grads: tuple[numpy.ndarray, numpy.ndarray] | None,
     threads: int,
 ) -> float: ...
-def combine(
-    rows: collections.abc.Sequence[Operand], coefficients: collections.abc.Sequence[float], out: Operand, threads: int
-) -> None: ...
-def clip_rows(
-    rows: collections.abc.Sequence[Operand],
-    norm: float,
-    noise: float,
-    seed: int,
-    scale: float,
-    out: Operand,
-    threads: int,
-) -> None: ...
 def covariance_losses() -> dict[str, int]:
     """
     Name -> number of parameters of every kernel of the covariances of two batches.
@@ -119,6 +113,11 @@ def embedding(
 def embedding_losses() -> dict[str, int]:
     """
     Name -> number of parameters of every kernel of a batch of embeddings.
+    """
+
+def group_range(groups: Operand, threads: int) -> tuple[int, int]:
+    """
+    The least and the largest number of a group; of no groups, the least is the larger.
     """
 
 def group_spread(

@@ -21,7 +21,6 @@ from .._arguments import (
     is_integer,
     is_weak,
     needs_float64,
-    numbered,
     operand,
     result_dtype,
 )
@@ -36,6 +35,17 @@ Cells: TypeAlias = tuple[Operand, int, Operand | None, int]
 """Groups and their number, classes and theirs."""
 
 Numbers: TypeAlias = NDArray[np.float64]
+
+
+def numbered(groups: Array, threads: int) -> tuple[Array, int]:
+    """Return the groups, numbered anew if negative or far apart, and how many numbers there are."""
+    if not groups.size:
+        return groups, 0
+    least, most = kernels.group_range(operand(groups), threads)
+    if least < 0 or most >= max(4 * groups.size, 256):
+        names, places = np.unique(groups, return_inverse=True)
+        return places.reshape(groups.shape), len(names)
+    return groups, most + 1
 
 
 class Means:
@@ -56,7 +66,7 @@ class Means:
         shape = self._values.shape
         members = as_groups(groups, "groups", shape, name)
         if count is None:
-            members, count = numbered(members)
+            members, count = numbered(members, call.threads)
         classes = None
         if target is not None:
             classes = as_array(target, "target")

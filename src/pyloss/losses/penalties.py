@@ -21,7 +21,6 @@ from .._arguments import (
     check_broadcast,
     checked_by,
     needs_float64,
-    numbered,
     operand,
     parameter,
     result_dtype,
@@ -29,7 +28,7 @@ from .._arguments import (
 from .._native import kernels
 from ..threads import get_num_threads
 from ._call import Call, maybe
-from ._groups import SQUARE, Cells
+from ._groups import SQUARE, Cells, numbered
 from ._loss import Info
 from ._penalty import ElementwisePenalty, HoldsArrays, Penalty
 
@@ -216,7 +215,7 @@ class EWC(HoldsArrays, ElementwisePenalty):
 
 
 def _groups(value: Any, name: str) -> Array:
-    return as_kept(numbered(as_groups(value, name))[0], name)
+    return as_kept(numbered(as_groups(value, name), get_num_threads())[0], name)
 
 
 _SCALES = (1.0, 2.0**-600, 2.0**600)
@@ -274,7 +273,7 @@ class GroupLasso(HoldsArrays, Penalty):
 
     @cached_property
     def _cells(self) -> Cells:
-        return operand(self.groups), int(self.groups.max()) + 1 if self.groups.size else 0, None, 1
+        return operand(self.groups), numbered(self.groups, get_num_threads())[1], None, 1
 
     def _lengths(self, weights: Array, threads: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the length of each group and its size."""
