@@ -20,30 +20,34 @@ static_assert(block_elements % batch == 0);
 /// The words [first, first + count) of 32 bits; `first` and `count` are multiples of `batch`. Word w is number w / 16 % 4 of what
 /// Philox makes of the counter w / 64 * 16 + w % 16.
 inline void words(std::uint64_t seed, Stream stream, std::uint64_t first, std::size_t count, std::uint32_t* to) {
-  constexpr std::uint64_t multiplier_0 = 0xD2511F53, multiplier_1 = 0xCD9E8D57;
-  constexpr std::uint32_t weyl_0 = 0x9E3779B9, weyl_1 = 0xBB67AE85;
+  using Words = simd::NativeWords;  // of which the lower halves count
+  constexpr std::size_t lanes = sizeof(Words) / sizeof(std::uint64_t);
+  using Halves [[gnu::vector_size(sizeof(Words) / 2)]] = std::uint32_t;
+  const auto all = [](std::uint64_t a) PYLOSS_INLINE_LAMBDA { return a - Words{}; };
+  const Words multiplier_0 = all(0xD2511F53), multiplier_1 = all(0xCD9E8D57);
+  Words numbers;
+  for (std::size_t i = 0; i < lanes; ++i) numbers[i] = i;
   for (std::size_t done = 0; done < count; done += batch) {
     const std::uint64_t counter = (first + done) / 4;
-    // The counter's upper half is the same for all: its lower half starts at a multiple of their number.
-    std::uint32_t* const w = to + done;
-    for (std::size_t i = 0; i < side_by_side; ++i) {
-      std::uint32_t c0 = static_cast<std::uint32_t>(counter) + static_cast<std::uint32_t>(i);
-      std::uint32_t c1 = static_cast<std::uint32_t>(counter >> 32), c2 = static_cast<std::uint32_t>(stream), c3 = 0;
+    for (std::size_t i = 0; i < side_by_side; i += lanes) {
+      // The counters of a batch have one upper half: the first of them is a multiple of their number.
+      Words c0 = all(counter + i) + numbers, c1 = all(counter >> 32), c2 = all(static_cast<std::uint64_t>(stream)), c3 = all(0);
       std::uint32_t k0 = static_cast<std::uint32_t>(seed), k1 = static_cast<std::uint32_t>(seed >> 32);
-#pragma GCC unroll 10
       for (int round = 0; round < 10; ++round) {
-        const std::uint64_t p0 = multiplier_0 * c0, p1 = multiplier_1 * c2;
-        c0 = static_cast<std::uint32_t>(p1 >> 32) ^ c1 ^ k0;
-        c1 = static_cast<std::uint32_t>(p1);
-        c2 = static_cast<std::uint32_t>(p0 >> 32) ^ c3 ^ k1;
-        c3 = static_cast<std::uint32_t>(p0);
-        k0 += weyl_0;
-        k1 += weyl_1;
+        const Words p0 = simd::product_of_low_halves(multiplier_0, c0), p1 = simd::product_of_low_halves(multiplier_1, c2);
+        c0 = (p1 >> 32) ^ c1 ^ all(k0);
+        c1 = p1;
+        c2 = (p0 >> 32) ^ c3 ^ all(k1);
+        c3 = p0;
+        k0 += 0x9E3779B9;
+        k1 += 0xBB67AE85;
       }
-      w[i] = c0;
-      w[side_by_side + i] = c1;
-      w[2 * side_by_side + i] = c2;
-      w[3 * side_by_side + i] = c3;
+      std::uint32_t* at = to + done + i;
+      for (const Words& word : {c0, c1, c2, c3}) {
+        const Halves low = __builtin_convertvector(word, Halves);
+        std::memcpy(at, &low, sizeof low);
+        at += side_by_side;
+      }
     }
   }
 }
