@@ -142,7 +142,10 @@ bool drop(const View& x, double p, std::uint64_t seed, int threads, Interrupt& i
       const T* const from = block_of(x, begin, count, scratch[0]);
       T* const result = results.block(begin, count, scratch[1]);
 #pragma GCC ivdep  // `x` may be `to` itself, element by element
-      for (std::size_t i = 0; i < count; ++i) result[i] = word[i] >= kept_from ? from[i] * scale : T{0};
+      for (std::size_t i = 0; i < count; ++i) {
+        const T kept = from[i] * scale;
+        result[i] = word[i] >= kept_from ? kept : T{0};
+      }
       results.finish(begin, count, result);
     });
     results.fence();

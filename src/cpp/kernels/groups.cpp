@@ -20,17 +20,16 @@ class CellReader {
   /// False if an element has no cell.
   bool read(std::size_t begin, std::size_t count) {
     cells_.groups.read(begin, count, cell);
-    bool good = true;
-    const auto groups = static_cast<std::int64_t>(cells_.group_count), classes = static_cast<std::int64_t>(cells_.class_count);
-    for (std::size_t i = 0; i < count; ++i) good &= cell[i] >= 0 && cell[i] < groups;
-    if (!cells_.classes) return good;
+    // As unsigned numbers the negative ones are too large.
+    std::uint64_t out_of_range = 0;
+    for (std::size_t i = 0; i < count; ++i) out_of_range |= static_cast<std::uint64_t>(cell[i]) >= cells_.group_count ? 1 : 0;
+    if (!cells_.classes) return out_of_range == 0;
     cells_.classes.read(begin, count, class_);
-    for (std::size_t i = 0; i < count; ++i) {
-      good &= class_[i] >= 0 && class_[i] < classes;
-      // A number out of range may be any: the product is not to overflow.
-      cell[i] = static_cast<std::int64_t>(static_cast<std::uint64_t>(class_[i]) * cells_.group_count + static_cast<std::uint64_t>(cell[i]));
-    }
-    return good;
+    for (std::size_t i = 0; i < count; ++i) out_of_range |= static_cast<std::uint64_t>(class_[i]) >= cells_.class_count ? 1 : 0;
+    if (out_of_range != 0) return false;
+    const auto groups = static_cast<std::int64_t>(cells_.group_count);
+    for (std::size_t i = 0; i < count; ++i) cell[i] += class_[i] * groups;
+    return true;
   }
 
   std::int64_t cell[block_elements];
@@ -131,7 +130,9 @@ GroupSums run(const GroupSumsCall& call, Interrupt& interrupt) {
     });
   });
   GroupSums result;
-  for (std::size_t i = 2 * cells; i < sums.size(); ++i) sums[i % (2 * cells)] += sums[i];
+  for (std::size_t part = 1; part < std::max<std::size_t>(chunks, 1) * copies; ++part) {
+    for (std::size_t i = 0; i < 2 * cells; ++i) sums[i] += sums[part * 2 * cells + i];
+  }
   sums.resize(2 * cells);
   result.sums = std::move(sums);
   const auto chunk = std::find(bad.begin(), bad.end(), 1);
