@@ -212,6 +212,9 @@ def test_every_reference_function_has_a_class():
     assert {name for name in of_weights if not name.startswith("_")} == penalties | {
         f"{name}_prox" for name in penalties
     }
+    of_many = {name for name, value in vars(reference.combination).items() if inspect.isfunction(value)}
+    made_one = {name for name, cls in registered().items() if issubclass(cls, (GroupLoss, pl.UncertaintyWeighted))}
+    assert {name for name in of_many if not name.startswith("_")} == made_one | {"min_norm_gradient", "pcgrad"}
     assert functions - {"mine"} - {given for _, given in GIVEN.values()} == set(embedding_cases.LOSSES)
 
 
