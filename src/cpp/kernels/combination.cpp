@@ -20,6 +20,13 @@ constexpr std::size_t combined_at_once = 8192;
 /// Into so many parts the rows are shared out, whatever the number of threads.
 constexpr std::size_t most_parts = 64;
 
+/// Memory for each thread, from before they start: nothing may throw among them.
+std::vector<Buffer<double>> scratch_for(int threads, std::size_t size) {
+  std::vector<Buffer<double>> all;
+  for (int i = 0; i < std::max(threads, 1); ++i) all.emplace_back(size);
+  return all;
+}
+
 /// Adds the inner products of two rows with two others over `count` columns.
 void add_square_of_products(const double* const* x, const double* const* y, std::size_t count, std::array<double, 4>& to) {
   constexpr std::size_t places = simd::group<double> / D::lanes;
@@ -109,8 +116,9 @@ bool clip_short(const Samples& samples, double longest, Combination& combination
   const std::size_t count = samples.count, depth = samples.depth;
   const std::size_t step = std::max(parts(count, most_parts), parts(chunk_elements, depth)), pieces = parts(count, step);
   std::vector<double> sums(pieces * depth);
+  const std::vector<Buffer<double>> all_scratch = scratch_for(threads, depth);
   const bool done = for_each_chunk(pieces, threads, interrupt, [&](std::size_t piece, int thread) {
-    const Buffer<double> scratch(depth);
+    const Buffer<double>& scratch = all_scratch[static_cast<std::size_t>(thread)];
     for (std::size_t row = piece * step; row < std::min((piece + 1) * step, count) && !stopped(interrupt, thread); ++row) {
       const double* const at = block_of(samples.all, row * depth, depth, scratch.data());
       const double factor = clipping(length([&](double scale) { return sum_of_squares(at, depth, scale); }), longest);
@@ -161,10 +169,13 @@ bool inner_products(const std::vector<View>& rows, double scale, int threads, In
   const std::size_t step = std::max(chunk_elements, parts(parts(size, most), columns_at_once) * columns_at_once);
   const std::size_t pieces = parts(size, step);
   std::vector<double> products(pieces * even * even);
+  const std::vector<Buffer<double>> all_scratch = scratch_for(threads, even * columns_at_once);
+  std::vector<std::vector<const double*>> pointers(all_scratch.size(), std::vector<const double*>(even));
   const bool done = for_each_chunk(pieces, threads, interrupt, [&](std::size_t piece, int thread) {
-    const Buffer<double> scratch(even * columns_at_once);
-    std::fill_n(scratch.data(), even * columns_at_once, 0.0);
-    std::vector<const double*> at(even);
+    const Buffer<double>& scratch = all_scratch[static_cast<std::size_t>(thread)];
+    std::vector<const double*>& at = pointers[static_cast<std::size_t>(thread)];
+    // What stands for the row that makes their number even.
+    std::fill_n(scratch.data() + (even - 1) * columns_at_once, columns_at_once, 0.0);
     double* const sums = products.data() + piece * even * even;
     const std::size_t end = std::min((piece + 1) * step, size);
     for (std::size_t begin = piece * step; begin < end; begin += columns_at_once) {
