@@ -81,3 +81,30 @@ def python() -> Callable[..., str]:
         return done.stderr if fails else done.stdout.strip()
 
     return run
+
+
+@pytest.fixture
+def seconds_to_interrupt(python: Callable[..., str]) -> Callable[..., float]:
+    """Press Ctrl-C during a call of minutes, in a fresh interpreter; returns how long it takes to end it."""
+
+    def run(call: str, threads: str | None = None, prepare: str = "") -> float:
+        program = f"""
+import numpy as np, os, pyloss as pl, signal, threading, time
+{prepare}
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job inherits that it is ignored
+sent = []
+def interrupt():
+    time.sleep(0.4)
+    sent.append(time.perf_counter())
+    os.kill(os.getpid(), signal.SIGINT)
+threading.Thread(target=interrupt).start()
+try:
+    {call}
+    print("too short")
+except KeyboardInterrupt:
+    print(time.perf_counter() - sent[0])
+    assert pl.MSE()([1.0], [3.0]) == 4.0  # and the next call works
+"""
+        return float(python(program, timeout=30, **({"PYLOSS_NUM_THREADS": threads} if threads else {})))
+
+    return run

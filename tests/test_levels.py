@@ -52,6 +52,34 @@ def test_long_rows_have_the_same_bits(classes, probabilities, dtype):
         assert all(same_bits(a, b) for a, b in zip(found[0], other, strict=True))
 
 
+def of_weights_and_gradients(dtype):
+    """Results of everything that is made of weights, of gradients or of groups."""
+    rng = np.random.default_rng(0)
+    weights, grads = rng.standard_normal(4099).astype(dtype), rng.standard_normal((5, 4099)).astype(dtype)
+    groups, target = rng.integers(0, 7, 4099), rng.integers(0, 2, 4099)
+    for penalty in (pl.L1(), pl.L2(), pl.ElasticNet(), pl.EWC(abs(weights), grads[0]), pl.GroupLasso(groups)):
+        yield from penalty.value_grad_hess(weights)
+        yield penalty.prox(weights, 0.3)
+    yield from pl.WorstGroup().value_and_grad(weights, groups, weight=abs(weights))
+    yield from pl.EqualizedOdds("squared").value_and_grad(weights, target, groups)
+    yield from pl.min_norm_gradient(grads)
+    yield from pl.pcgrad(grads)
+    yield pl.clip_per_sample(grads, 0.5, 1.0, seed=3)
+    yield pl.clip_per_sample(np.tile(grads, 9), 0.5, 1.0, seed=3)
+    yield pl.dropout(weights, 0.3, 5)
+
+
+@pytest.mark.skipif(len(FMA_LEVELS) < 2, reason="needs two levels with FMA")
+def test_weights_and_gradients_have_the_same_bits(dtype):
+    found = []
+    for level in FMA_LEVELS:
+        with pytest.MonkeyPatch.context() as patch:
+            use_level(import_module(_native._module(level)), patch)
+            found.append(list(of_weights_and_gradients(dtype)))
+    for other in found[1:]:
+        assert all(same_bits(a, b) for a, b in zip(found[0], other, strict=True))
+
+
 SHOW = "import pyloss; print(pyloss.show_config()['level'])"
 
 

@@ -11,10 +11,14 @@ import pytest
 
 import embedding_cases
 import pyloss as pl
+import test_combination
+import test_penalties
 from cases import CASES, LOSSES, other_values
 from pyloss import losses, reference
 from pyloss._arguments import Interval
 from pyloss.losses import registered
+from pyloss.losses._groups import GroupLoss
+from pyloss.losses._penalty import ElementwisePenalty, Penalty
 from pyloss.reference import metric_learning
 
 SECTIONS = [".. math::", "References\n", "Examples\n"]
@@ -23,18 +27,29 @@ GIVEN = {"contrastive": ("pairs", "contrastive_pairs"), "triplet": ("triplets", 
 HOW_TRIPLETS_ARE_CHOSEN = {"mining", "swap"}
 """Parameters that its reference function leaves to `mine` and to `triplet_indexed`."""
 
+OTHERS = {
+    Penalty: (reference.penalties, test_penalties.NAMES),
+    GroupLoss: (reference.combination, test_combination.NAMES),
+    pl.UncertaintyWeighted: (reference.combination, test_combination.NAMES),
+}
+"""Bases of losses of other things: the module of their reference, and the losses that their tests make cases of."""
+
 every_class = pytest.mark.parametrize("cls", registered().values(), ids=registered())
 
 
 @every_class
 def test_loss_is_complete(cls):
-    kinds = what_a_prediction_loss_lacks if cls.name in LOSSES else what_an_embedding_loss_lacks
-    missing = [*what_is_missing(cls), *kinds(cls)]
+    if cls.name in LOSSES:
+        kind = what_a_prediction_loss_lacks
+    else:
+        kind = what_an_embedding_loss_lacks if cls.name in embedding_cases.LOSSES else what_another_loss_lacks
+    missing = [*what_is_missing(cls), *kind(cls)]
     assert not missing, f"{cls.__name__} lacks: " + "; ".join(missing)
 
 
-def test_every_loss_is_of_predictions_or_of_embeddings():
-    assert registered() == LOSSES | embedding_cases.LOSSES
+def test_every_loss_is_of_a_known_kind():
+    others = {name: cls for name, cls in registered().items() if issubclass(cls, tuple(OTHERS))}
+    assert registered() == LOSSES | embedding_cases.LOSSES | others
 
 
 def what_is_missing(cls):
@@ -48,10 +63,8 @@ def what_is_missing(cls):
         if section not in doc:
             yield f"the docstring section {section.strip()!r}"
     for field in fields:
-        if not any(
-            re.search(rf"\b{field.name}\b", line)
-            for line in re.findall(r"^[\w, ]+ : .*(?:default|optional).*", doc, re.M)
-        ):
+        must = "" if field.default is dataclasses.MISSING else "(?:default|optional).*"
+        if not any(re.search(rf"\b{field.name}\b", line) for line in re.findall(rf"^[\w, ]+ : .*{must}", doc, re.M)):
             yield f"the parameter {field.name!r} with its type and default in the docstring"
         if "check" not in field.metadata:
             yield f"a check of the parameter {field.name!r}"
@@ -123,7 +136,16 @@ def what_an_embedding_loss_lacks(cls):
     for field in fields:
         if not embedding_cases.settings_of(cls)[field.name] - {field.default}:
             yield f"a case with the parameter {field.name!r} other than its default in tests/embedding_cases.py"
-    for verb in ("__call__", "value_and_grad"):
+    yield from what_verbs_lack(cls, "__call__", "value_and_grad")
+    for dtype in ("float32", "float64", "float16", "bfloat16", "shape"):
+        if dtype not in (inspect.getdoc(cls.__call__) or ""):
+            yield f"the word {dtype!r} in the docstring of __call__"
+    if not any(case.cls is cls for case in embedding_cases.CASES):
+        yield "a case in tests/embedding_cases.py"
+
+
+def what_verbs_lack(cls, *verbs):
+    for verb in verbs:
         doc = inspect.getdoc(getattr(cls, verb)) or ""
         for section in ("Parameters\n", "Returns\n"):
             if section not in doc:
@@ -131,11 +153,33 @@ def what_an_embedding_loss_lacks(cls):
         for argument in set(inspect.signature(getattr(cls, verb)).parameters) - {"self"}:
             if not re.search(rf"\b{argument}\b", doc):
                 yield f"the argument {argument!r} in the docstring of {verb}"
-    for dtype in ("float32", "float64", "float16", "bfloat16", "shape"):
-        if dtype not in (inspect.getdoc(cls.__call__) or ""):
-            yield f"the word {dtype!r} in the docstring of __call__"
-    if not any(case.cls is cls for case in embedding_cases.CASES):
-        yield "a case in tests/embedding_cases.py"
+
+
+def what_another_loss_lacks(cls):
+    module, cases = next(wanted for base, wanted in OTHERS.items() if issubclass(cls, base))
+    fields = dataclasses.fields(cls)
+    function = getattr(module, cls.name, None)
+    if function is None:
+        yield f"a function {cls.name!r} in {module.__name__}"
+    else:
+        known = inspect.signature(function).parameters
+        names = [field.name for field in fields]
+        if list(known)[len(known) - len(names) :] != names:
+            yield f"the parameters ({', '.join(names)}) last in its reference function, in this order"
+        elif any(
+            known[field.name].default != field.default for field in fields if field.default is not dataclasses.MISSING
+        ):
+            yield "the class's defaults in its reference function"
+        if not inspect.getdoc(function):
+            yield "a docstring of its reference function, with formula and source"
+    verbs = [verb for verb in ("__call__", "value_and_grad", "value_grad_hess", "prox") if hasattr(cls, verb)]
+    yield from what_verbs_lack(cls, *verbs)
+    doc = (inspect.getdoc(cls) or "") + (inspect.getdoc(cls.__call__) or "")
+    for word in ("Raises\n", "float32", "float64", "float16", "bfloat16", "shape"):
+        if word not in doc:
+            yield f"the word {word.strip()!r} in the docstring"
+    if cls.name not in cases:
+        yield "a case in the tests of its family"
 
 
 @every_class
@@ -150,6 +194,9 @@ def test_docstring_examples_are_true(cls):
 def test_every_kernel_has_a_class():
     kernels = losses._elementwise.kernels
     assert set(kernels.elementwise_losses()) | set(kernels.rowwise_losses()) == set(LOSSES)
+    assert {name for name, cls in registered().items() if issubclass(cls, ElementwisePenalty)} == set(
+        kernels.penalty_losses()
+    )
     of_embeddings = {*kernels.embedding_losses(), *kernels.tuples_losses(), *kernels.covariance_losses()}
     used = {name for cls in embedding_cases.LOSSES.values() for name in cls._kernels()}
     assert not of_embeddings - used, f"kernels without a class: {sorted(of_embeddings - used)}"
@@ -164,6 +211,14 @@ def test_every_reference_function_has_a_class():
         for name, value in vars(metric_learning).items()
         if inspect.isfunction(value) and value.__module__ == metric_learning.__name__ and not name.startswith("_")
     }
+    penalties = {name for name, cls in registered().items() if issubclass(cls, Penalty)}
+    of_weights = {name for name, value in vars(reference.penalties).items() if inspect.isfunction(value)}
+    assert {name for name in of_weights if not name.startswith("_")} == penalties | {
+        f"{name}_prox" for name in penalties
+    }
+    of_many = {name for name, value in vars(reference.combination).items() if inspect.isfunction(value)}
+    made_one = {name for name, cls in registered().items() if issubclass(cls, (GroupLoss, pl.UncertaintyWeighted))}
+    assert {name for name in of_many if not name.startswith("_")} == made_one | {"min_norm_gradient", "pcgrad"}
     assert functions - {"mine"} - {given for _, given in GIVEN.values()} == set(embedding_cases.LOSSES)
 
 
@@ -173,6 +228,10 @@ def test_every_reference_function_has_a_class():
         (losses._elementwise.Elementwise, "Missing: there is no elementwise kernel 'no_such_kernel'; the list in"),
         (losses._rowwise.Rowwise, "Missing: there is no rowwise kernel 'no_such_kernel'; the list in registry.hpp"),
         (losses._embedding.EmbeddingLoss, "Missing: there is no kernel 'no_such_kernel'; the lists in registry.hpp"),
+        (
+            ElementwisePenalty,
+            "Missing: there is no kernel of weights 'no_such_kernel'; the list in registry.hpp lacks it",
+        ),
         (losses._embedding.OneBatch, "Missing: there is no kernel 'no_such_kernel'; the lists in registry.hpp"),
     ],
 )

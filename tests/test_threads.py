@@ -171,25 +171,8 @@ LONG = {
 
 @pytest.mark.parametrize("threads", ["1", "2"])
 @pytest.mark.parametrize("call", LONG)
-def test_ctrl_c_ends_a_long_call(python, call, threads):
-    program = (
-        PARALLEL
-        + f"""
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job inherits that it is ignored
-sent = []
-def interrupt():
-    time.sleep(0.4)
-    sent.append(time.perf_counter())
-    os.kill(os.getpid(), signal.SIGINT)
-threading.Thread(target=interrupt).start()
-try:
-    {LONG[call]}
-except KeyboardInterrupt:
-    print(time.perf_counter() - sent[0])
-    assert pl.MSE()(x, x) == 0.0  # and the next call works
-"""
-    )
-    assert float(python(program, PYLOSS_NUM_THREADS=threads, timeout=20)) < 0.2
+def test_ctrl_c_ends_a_long_call(seconds_to_interrupt, call, threads):
+    assert seconds_to_interrupt(LONG[call], threads) < 0.2
 
 
 def test_other_threads_go_on_meanwhile():

@@ -4,10 +4,14 @@ from importlib.metadata import version as _version
 
 from ._plot import plot
 from .catalogue import get, list_losses
+from .combination import min_norm_gradient, pcgrad
 from .config import show_config
 from .distances import nearest, paired, pairwise, pairwise_vjp, within
 from .losses import (
     CORAL,
+    EWC,
+    L1,
+    L2,
     LMNN,
     MAE,
     MAPE,
@@ -25,10 +29,15 @@ from .losses import (
     Contrastive,
     CosineEmbedding,
     CrossEntropy,
+    DemographicParity,
+    ElasticNet,
     EnergyDistance,
     EpsilonInsensitive,
+    EqualizedOdds,
     Expectile,
     GemanMcClure,
+    GroupDRO,
+    GroupLasso,
     Hinge,
     Huber,
     Info,
@@ -51,17 +60,23 @@ from .losses import (
     SupCon,
     Triplet,
     Tukey,
+    UncertaintyWeighted,
     VICReg,
     Welsch,
+    WorstGroup,
     evaluate,
     mine,
 )
+from .randomized import clip_per_sample, dropout, dropout_backward
 from .threads import get_num_threads, num_threads, set_num_threads
 
 __version__ = _version("pyloss")
 
 __all__ = [
     "CORAL",
+    "EWC",
+    "L1",
+    "L2",
     "LMNN",
     "MAE",
     "MAPE",
@@ -79,10 +94,15 @@ __all__ = [
     "Contrastive",
     "CosineEmbedding",
     "CrossEntropy",
+    "DemographicParity",
+    "ElasticNet",
     "EnergyDistance",
     "EpsilonInsensitive",
+    "EqualizedOdds",
     "Expectile",
     "GemanMcClure",
+    "GroupDRO",
+    "GroupLasso",
     "Hinge",
     "Huber",
     "Info",
@@ -105,18 +125,25 @@ __all__ = [
     "SupCon",
     "Triplet",
     "Tukey",
+    "UncertaintyWeighted",
     "VICReg",
     "Welsch",
+    "WorstGroup",
+    "clip_per_sample",
+    "dropout",
+    "dropout_backward",
     "evaluate",
     "get",
     "get_num_threads",
     "list_losses",
+    "min_norm_gradient",
     "mine",
     "nearest",
     "num_threads",
     "paired",
     "pairwise",
     "pairwise_vjp",
+    "pcgrad",
     "plot",
     "set_num_threads",
     "show_config",

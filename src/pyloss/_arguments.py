@@ -105,6 +105,14 @@ def result_dtype(array: Array) -> np.dtype[Any]:
     return array.dtype if kind_of(array.dtype) in _FLOATS else np.dtype(np.float64)
 
 
+def common_dtype(arrays: list[Array]) -> np.dtype[Any]:
+    """Return the type of what is made of all of them; integers and bools take that of floats, if it holds them."""
+    if needs_float64(arrays):
+        return np.dtype(np.float64)
+    floats = {each.dtype for each in arrays if each.dtype.kind not in "iub"}
+    return floats.pop() if len(floats) == 1 else np.dtype(np.float32)
+
+
 def check_broadcast(array: Array, name: str, shape: tuple[int, ...], of: str = "pred") -> None:
     """Raise unless `array` broadcasts to `shape` without changing it."""
     missing = len(shape) - array.ndim
@@ -171,11 +179,12 @@ def _share_memory(a: Array, b: Array) -> bool:
         return True
 
 
-def bad_weight(weight: Array, shape: tuple[int, ...], first: int) -> ValueError:
+def bad_weight(weight: Array, shape: tuple[int, ...], first: int, name: str = "weight") -> ValueError:
     """Error for the weight at flat index `first` of `shape`."""
     index = tuple(int(i) for i in np.unravel_index(first, shape))
     value = np.broadcast_to(weight, shape)[index]
-    return ValueError(f"weight: got {value} at index {index}, wanted finite weights of at least 0")
+    wanted = "weights" if name == "weight" else "numbers"
+    return ValueError(f"{name}: got {value} at index {index}, wanted finite {wanted} of at least 0")
 
 
 def bad_label(
@@ -514,3 +523,43 @@ def check_triplets_fit(count: float) -> None:
 def count_from_one(default: int) -> Any:
     """Declare a parameter that is a positive integer."""
     return parameter(default, positive_integer)
+
+
+# Weights, groups and tasks.
+
+
+def checked_by(check: Check) -> dict[str, Any]:
+    """Return the metadata of a parameter that has no default and is not the kernel's: an array."""
+    return {"check": check, "as_input": None, "kernel": False}
+
+
+def as_kept(value: ArrayLike, name: str) -> Array:
+    """View `value` as an array that a loss may keep: nobody writes to it by way of the loss."""
+    array = as_array(value, name).view()
+    array.flags.writeable = False
+    return array
+
+
+def as_groups(value: ArrayLike, name: str, shape: tuple[int, ...] | None = None, of: str = "") -> Array:
+    """View `value` as the numbers of groups, one for each element."""
+    groups = as_array(value, name)
+    if not is_integer(groups):
+        raise TypeError(f"{name}: got dtype {groups.dtype}, wanted group numbers of an integer dtype")
+    if shape is not None:
+        check_shape(groups, name, shape, f"a group for each element of {of}")
+    return groups
+
+
+def bad_group(groups: Array, first: int, count: int) -> ValueError:
+    """Error for the group at flat index `first`."""
+    index = tuple(int(i) for i in np.unravel_index(first, groups.shape))
+    return ValueError(f"groups: got {groups[index]} at index {index}, wanted a group from 0 to {count - 1}")
+
+
+def as_seed(value: object) -> int:
+    """Return a seed of 64 bits, or raise."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"seed: got {value!r}, wanted an integer")
+    if not 0 <= int(value) < 2**64:
+        raise ValueError(f"seed: got {value}, wanted an integer from 0 to 2**64 - 1")
+    return int(value)

@@ -21,6 +21,7 @@ from ._arguments import (
     check_out_apart,
     check_quadratic_form,
     check_shape,
+    common_dtype,
     distribution_rows,
     needs_float64,
     number_or_infinity,
@@ -219,11 +220,7 @@ def _inputs(x: ArrayLike, y: ArrayLike) -> tuple[Array, Array | None, np.dtype[A
     if y is None:
         return x, None, result_dtype(x)
     y = as_rows(y, "y", width=x.shape[1], of="x")
-    if needs_float64([x, y]):
-        return x, y, np.dtype(np.float64)
-    # Integers and bools beside floats take their type, as far as it holds them.
-    floats = {each.dtype for each in (x, y) if each.dtype.kind not in "iub"}
-    return x, y, floats.pop() if len(floats) == 1 else np.dtype(np.float32)
+    return x, y, common_dtype([x, y])
 
 
 def pairwise(

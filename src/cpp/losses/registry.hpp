@@ -5,6 +5,7 @@
 #include "likelihood.hpp"
 #include "metric_learning.hpp"
 #include "multiclass.hpp"
+#include "penalties.hpp"
 #include "regression.hpp"
 
 namespace pyloss {
@@ -29,5 +30,7 @@ using Embedding = List<Contrastive, Triplet, LiftedStructure, Circle, MultiSimil
 using OfTuples = List<GivenPairs, GivenTriplets, Quadruplet, Center, CosineEmbedding>;
 
 using OfCovariances = List<BarlowTwins, VICReg, CORAL>;
+
+using Penalties = List<L1, L2, ElasticNet, EWC>;
 
 }  // namespace pyloss

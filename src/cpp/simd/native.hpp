@@ -51,9 +51,11 @@ using Native [[gnu::vector_size(native_bytes)]] = T;
 
 using NativeFloat = Native<float>;
 using NativeDouble = Native<double>;
+using NativeWords = Native<std::uint64_t>;
 
 // On every level: fma(a, b, c) = a * b + c; round() to the nearest even integer; max(a, b) and min(a, b) keep a if it is NaN, and of
 // zeros too. The machine's instruction keeps its second operand, hence the exchange. sign_bits() has bit i set where lane i is negative.
+// product_of_low_halves() multiplies the lower 32 bits of each lane of 64.
 #if defined(PYLOSS_AVX512)
 
 // Full masks where GCC 12 would warn of the undefined operand inside its own unmasked intrinsics; the code is the same.
@@ -77,6 +79,9 @@ PYLOSS_INLINE NativeDouble widen_low(NativeFloat a) { return _mm512_maskz_cvtps_
 PYLOSS_INLINE NativeDouble widen_high(NativeFloat a) { return _mm512_maskz_cvtps_pd(0xff, _mm512_maskz_extractf32x8_ps(0xff, a, 1)); }
 PYLOSS_INLINE unsigned sign_bits(NativeFloat a) { return _mm512_movepi32_mask(_mm512_castps_si512(a)); }
 PYLOSS_INLINE unsigned sign_bits(NativeDouble a) { return _mm512_movepi64_mask(_mm512_castpd_si512(a)); }
+PYLOSS_INLINE NativeWords product_of_low_halves(NativeWords a, NativeWords b) {
+  return std::bit_cast<NativeWords>(_mm512_maskz_mul_epu32(0xff, std::bit_cast<__m512i>(a), std::bit_cast<__m512i>(b)));
+}
 
 #elif defined(PYLOSS_AVX2)
 
@@ -96,6 +101,9 @@ PYLOSS_INLINE NativeDouble widen_low(NativeFloat a) { return _mm256_cvtps_pd(_mm
 PYLOSS_INLINE NativeDouble widen_high(NativeFloat a) { return _mm256_cvtps_pd(_mm256_extractf128_ps(a, 1)); }
 PYLOSS_INLINE unsigned sign_bits(NativeFloat a) { return static_cast<unsigned>(_mm256_movemask_ps(a)); }
 PYLOSS_INLINE unsigned sign_bits(NativeDouble a) { return static_cast<unsigned>(_mm256_movemask_pd(a)); }
+PYLOSS_INLINE NativeWords product_of_low_halves(NativeWords a, NativeWords b) {
+  return std::bit_cast<NativeWords>(_mm256_mul_epu32(std::bit_cast<__m256i>(a), std::bit_cast<__m256i>(b)));
+}
 
 #elif defined(__x86_64__)
 
@@ -115,6 +123,9 @@ PYLOSS_INLINE NativeDouble widen_low(NativeFloat a) { return _mm_cvtps_pd(a); }
 PYLOSS_INLINE NativeDouble widen_high(NativeFloat a) { return _mm_cvtps_pd(_mm_movehl_ps(a, a)); }
 PYLOSS_INLINE unsigned sign_bits(NativeFloat a) { return static_cast<unsigned>(_mm_movemask_ps(a)); }
 PYLOSS_INLINE unsigned sign_bits(NativeDouble a) { return static_cast<unsigned>(_mm_movemask_pd(a)); }
+PYLOSS_INLINE NativeWords product_of_low_halves(NativeWords a, NativeWords b) {
+  return std::bit_cast<NativeWords>(_mm_mul_epu32(std::bit_cast<__m128i>(a), std::bit_cast<__m128i>(b)));
+}
 
 #elif defined(__ARM_NEON) && defined(__aarch64__)
 
@@ -139,6 +150,9 @@ PYLOSS_INLINE unsigned sign_bits(NativeFloat a) {
 PYLOSS_INLINE unsigned sign_bits(NativeDouble a) {
   const uint64x2_t signs = vshrq_n_u64(vreinterpretq_u64_f64(a), 63);
   return static_cast<unsigned>(vgetq_lane_u64(signs, 0) | vgetq_lane_u64(signs, 1) << 1);
+}
+PYLOSS_INLINE NativeWords product_of_low_halves(NativeWords a, NativeWords b) {
+  return std::bit_cast<NativeWords>(vmull_u32(vmovn_u64(std::bit_cast<uint64x2_t>(a)), vmovn_u64(std::bit_cast<uint64x2_t>(b))));
 }
 
 #else

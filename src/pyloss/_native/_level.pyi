@@ -70,6 +70,12 @@ def check_weights(weight: Operand, shape: collections.abc.Sequence[int], threads
     First index of a negative or non-finite weight, if any, and the sum of the weights broadcast to `shape`.
     """
 
+def clip_rows(
+    grads: Operand, norm: float, noise: float, seed: int, scale: float, out: Operand, threads: int
+) -> None: ...
+def combine(
+    rows: collections.abc.Sequence[Operand], coefficients: collections.abc.Sequence[float], out: Operand, threads: int
+) -> None: ...
 def covariance(
     loss: str,
     parameters: collections.abc.Sequence[float],
@@ -84,6 +90,8 @@ def covariance_losses() -> dict[str, int]:
     """
 
 def elementwise_losses() -> dict[str, tuple[int, int, int]]:
+def dropout(x: Operand, p: float, seed: int, float64: bool, out: Operand, threads: int) -> None: ...
+def elementwise_losses() -> dict[str, tuple[int, int]]:
     """
     Name -> numbers of parameters, inputs and gradients of every elementwise kernel.
     """
@@ -109,6 +117,36 @@ def embedding_losses() -> dict[str, int]:
     Name -> number of parameters of every kernel of a batch of embeddings.
     """
 
+def group_range(groups: Operand, threads: int) -> tuple[int, int]:
+    """
+    The least and the largest number of a group; of no groups, the least is the larger.
+    """
+
+def group_spread(
+    cells: tuple[Operand, int, Operand | None, int],
+    factor: Operand | None,
+    slope: numpy.typing.NDArray[numpy.float64],
+    bend: numpy.typing.NDArray[numpy.float64],
+    grad: Operand,
+    hess: Operand | None,
+    threads: int,
+) -> None: ...
+def group_sums(
+    values: Operand,
+    cells: tuple[Operand, int, Operand | None, int],
+    weight: Operand | None,
+    summand: int,
+    scale: float,
+    float64: bool,
+    threads: int,
+) -> tuple[int | None, numpy.typing.NDArray[numpy.float64]]:
+    """
+    First index of an element of no group or class, if any, and two sums of each cell, class by class.
+    """
+
+def inner_products(
+    rows: collections.abc.Sequence[Operand], scale: float, threads: int
+) -> numpy.typing.NDArray[numpy.float64]: ...
 @typing.overload
 def math(name: str, x: numpy.typing.NDArray[numpy.float32], out: numpy.typing.NDArray[numpy.float32]) -> None:
     """
@@ -141,6 +179,22 @@ def pairwise(
 def pairwise_vjp(
     metric: tuple[str, float], x: numpy.ndarray, y: numpy.ndarray, cotangent: Operand, threads: int
 ) -> numpy.typing.NDArray[numpy.float64]: ...
+def penalty(
+    loss: str,
+    parameters: collections.abc.Sequence[float],
+    inputs: collections.abc.Sequence[Operand],
+    grad: Operand | None,
+    hess: Operand | None,
+    want: int,
+    step: float,
+    float64: bool,
+    threads: int,
+) -> float: ...
+def penalty_losses() -> dict[str, tuple[int, int]]:
+    """
+    Name -> (number of parameters, number of inputs) of every kernel of weights.
+    """
+
 def rowwise(
     components: collections.abc.Sequence[RowComponent],
     scores: Operand,

@@ -3,6 +3,7 @@
 from ._evaluate import evaluate
 from ._loss import Info, Loss, PredictionLoss, find, registered
 from .binary import BCEWithLogits, Hinge
+from .groups import DemographicParity, EqualizedOdds, GroupDRO, WorstGroup
 from .likelihood import PoissonNLL
 from .metric_learning import (
     CORAL,
@@ -30,6 +31,8 @@ from .metric_learning import (
     mine,
 )
 from .multiclass import CrossEntropy
+from .multitask import UncertaintyWeighted
+from .penalties import EWC, L1, L2, ElasticNet, GroupLasso
 from .regression import (
     MAE,
     MAPE,
@@ -52,6 +55,9 @@ from .regression import (
 
 __all__ = [
     "CORAL",
+    "EWC",
+    "L1",
+    "L2",
     "LMNN",
     "MAE",
     "MAPE",
@@ -69,10 +75,15 @@ __all__ = [
     "Contrastive",
     "CosineEmbedding",
     "CrossEntropy",
+    "DemographicParity",
+    "ElasticNet",
     "EnergyDistance",
     "EpsilonInsensitive",
+    "EqualizedOdds",
     "Expectile",
     "GemanMcClure",
+    "GroupDRO",
+    "GroupLasso",
     "Hinge",
     "Huber",
     "Info",
@@ -95,8 +106,10 @@ __all__ = [
     "SupCon",
     "Triplet",
     "Tukey",
+    "UncertaintyWeighted",
     "VICReg",
     "Welsch",
+    "WorstGroup",
     "evaluate",
     "find",
     "mine",

@@ -3,11 +3,15 @@
 Each function has the name of a kernel and takes (pred, target, and the parameters of the class); it returns value,
 gradient and diagonal of the Hessian of each element, not reduced. Of a row loss the value is one for each row.
 
-`distances` holds the metrics, `metric_learning` the losses of embeddings, which return what they say there.
+`distances` holds the metrics, `metric_learning` the losses of embeddings, `penalties` those of weights,
+`combination` what makes one of several tasks or groups, `randomized` random numbers; they return what they say there.
 """
 
+from . import combination as combination
 from . import distances as distances
 from . import metric_learning as metric_learning
+from . import penalties as penalties
+from . import randomized as randomized
 from ._terms import reduce
 from .binary import bce_with_logits, hinge
 from .likelihood import poisson_nll

@@ -1,0 +1,208 @@
+#include "groups.hpp"
+
+#include "blocks.hpp"
+
+namespace pyloss {
+
+namespace {
+
+/// Neighbours in the array go to different copies of few sums, so that no addition waits for the one before it.
+constexpr std::size_t copies_of_few = 4, few_cells = 256;
+constexpr std::size_t most_chunks = 1024;
+/// If so many neighbours are of one cell, which is common, they are added up in lanes.
+constexpr std::size_t stretch = 64;
+
+/// The cells of a block; -1 where there is none.
+class CellReader {
+ public:
+  explicit CellReader(const Cells& cells) : cells_(cells) {}
+
+  /// False if an element has no cell.
+  bool read(std::size_t begin, std::size_t count) {
+    cells_.groups.read(begin, count, cell);
+    // As unsigned numbers the negative ones are too large.
+    std::uint64_t out_of_range = 0;
+    for (std::size_t i = 0; i < count; ++i) out_of_range |= static_cast<std::uint64_t>(cell[i]) >= cells_.group_count ? 1 : 0;
+    if (!cells_.classes) return out_of_range == 0;
+    cells_.classes.read(begin, count, class_);
+    for (std::size_t i = 0; i < count; ++i) out_of_range |= static_cast<std::uint64_t>(class_[i]) >= cells_.class_count ? 1 : 0;
+    if (out_of_range != 0) return false;
+    const auto groups = static_cast<std::int64_t>(cells_.group_count);
+    for (std::size_t i = 0; i < count; ++i) cell[i] += class_[i] * groups;
+    return true;
+  }
+
+  std::int64_t cell[block_elements];
+
+ private:
+  const Cells& cells_;
+  std::int64_t class_[block_elements];
+};
+
+bool same_for_all(const std::int64_t* cell, std::size_t count) {
+  std::int64_t differs = 0;
+  for (std::size_t i = 1; i < count; ++i) differs |= cell[i] ^ cell[0];
+  return differs == 0;
+}
+
+template <class T>
+PYLOSS_INLINE void add_product(simd::Sum<T>& sum, auto place, simd::Pack<T> a, simd::Pack<T> b) {
+  using D = simd::Pack<double>;
+  if constexpr (sizeof(T) == 4) {
+    sum.add_products(place, D(simd::widen_low(a.v)), D(simd::widen_low(b.v)), D(simd::widen_high(a.v)), D(simd::widen_high(b.v)));
+  } else {
+    sum.add(place, a * b);
+  }
+}
+
+/// Adds up to two sums what a stretch of one cell comes to.
+template <class T>
+void add_stretch(const T* value, const T* weight, std::size_t count, Summand summand, double scale, double* to) {
+  using V = simd::Pack<T>;
+  simd::Sum<T> first, second;
+  simd::for_each_pack<T>(count, [&](std::size_t i, auto place, auto lanes) PYLOSS_INLINE_LAMBDA {
+    const V v = lanes.load(value + i);
+    if (summand == Summand::square) {
+      const V scaled = v * scale;
+      add_product<T>(first, place, scaled, scaled);
+    } else if (weight) {
+      const V w = lanes.load(weight + i);
+      add_product<T>(first, place, w, select(w == 0.0, 0.0, v));
+      second.add(place, w);
+    } else {
+      first.add(place, v);
+    }
+  });
+  to[0] += first.total();
+  to[1] += weight ? second.total() : static_cast<double>(count);
+}
+
+template <class T>
+void add_one_by_one(const T* value, const T* weight, const std::int64_t* cell, std::size_t count, Summand summand, double scale,
+                    double* sums, std::size_t copies, std::size_t cells) {
+  for (std::size_t i = 0; i < count; ++i) {
+    double* const to = sums + 2 * ((i & (copies - 1)) * cells + static_cast<std::size_t>(cell[i]));
+    const double v = static_cast<double>(value[i]);
+    if (summand == Summand::square) {
+      const double scaled = v * scale;
+      to[0] += scaled * scaled;
+      to[1] += 1.0;
+    } else {
+      const double w = weight ? static_cast<double>(weight[i]) : 1.0;
+      to[0] += w == 0.0 ? 0.0 : w * v;
+      to[1] += w;
+    }
+  }
+}
+
+template <class T>
+GroupSums run(const GroupSumsCall& call, Interrupt& interrupt) {
+  const std::size_t size = call.values.size(), cells = call.cells.size();
+  const std::size_t copies = cells <= few_cells ? copies_of_few : 1;
+  // The sums of all chunks take no more memory than the elements do, nor long to clear.
+  const std::size_t least = std::max(16 * cells, parts(size, most_chunks));
+  const std::size_t chunk_size = std::max(chunk_elements, parts(least, block_elements) * block_elements);
+  const std::size_t chunks = parts(size, chunk_size);
+  std::vector<double> sums(std::max<std::size_t>(chunks, 1) * 2 * copies * cells);
+  std::vector<char> bad(chunks);
+  for_each_chunk(chunks, call.threads, interrupt, [&](std::size_t chunk, int thread) {
+    alignas(simd::group_bytes) T values[block_elements];
+    alignas(simd::group_bytes) T weights[block_elements];
+    CellReader reader(call.cells);
+    double* const to = sums.data() + chunk * 2 * copies * cells;
+    for_each_block(chunk * chunk_size, std::min((chunk + 1) * chunk_size, size), [&](std::size_t begin, std::size_t count) {
+      if (stopped(interrupt, thread)) return;
+      if (!reader.read(begin, count)) {
+        bad[chunk] = 1;
+        return;
+      }
+      const T* const value = block_of(call.values, begin, count, values);
+      const T* const weight = call.weight ? block_of(call.weight, begin, count, weights) : nullptr;
+      for (std::size_t i = 0; i < count; i += stretch) {
+        const std::size_t length = std::min(stretch, count - i);
+        const T* const w = weight ? weight + i : nullptr;
+        if (same_for_all(reader.cell + i, length)) {
+          add_stretch(value + i, w, length, call.summand, call.scale, to + 2 * reader.cell[i]);
+        } else {
+          add_one_by_one(value + i, w, reader.cell + i, length, call.summand, call.scale, to, copies, cells);
+        }
+      }
+    });
+  });
+  GroupSums result;
+  for (std::size_t part = 1; part < std::max<std::size_t>(chunks, 1) * copies; ++part) {
+    for (std::size_t i = 0; i < 2 * cells; ++i) sums[i] += sums[part * 2 * cells + i];
+  }
+  sums.resize(2 * cells);
+  result.sums = std::move(sums);
+  const auto chunk = std::find(bad.begin(), bad.end(), 1);
+  if (chunk == bad.end()) return result;
+  CellReader reader(call.cells);
+  for (auto i = static_cast<std::size_t>(chunk - bad.begin()) * chunk_size; !result.first_bad; ++i) {
+    if (!reader.read(i, 1)) result.first_bad = i;
+  }
+  return result;
+}
+
+template <class T>
+bool spread(const GroupSpreadCall& call, Interrupt& interrupt) {
+  const std::size_t size = call.grad.size();
+  const Results<T> grads(call.grad), hesses(call.hess);
+  return for_each_chunk(parts(size, chunk_elements), call.threads, interrupt, [&](std::size_t chunk, int) {
+    alignas(simd::group_bytes) double factors[block_elements];
+    alignas(simd::group_bytes) T scratch[2][block_elements];
+    CellReader reader(call.cells);
+    for_each_block(chunk * chunk_elements, std::min((chunk + 1) * chunk_elements, size), [&](std::size_t begin, std::size_t count) {
+      if (!reader.read(begin, count)) return;  // changed since they were checked
+      if (call.factor) {
+        call.factor.read(begin, count, factors);
+      } else {
+        std::fill_n(factors, count, 1.0);
+      }
+      T* const grad = grads.block(begin, count, scratch[0]);
+      T* const hess = hesses.block(begin, count, scratch[1]);
+      for (std::size_t i = 0; i < count; ++i) grad[i] = static_cast<T>(call.slope[static_cast<std::size_t>(reader.cell[i])] * factors[i]);
+      for (std::size_t i = 0; i < count && hess; ++i) {
+        const auto cell = static_cast<std::size_t>(reader.cell[i]);
+        const double share = call.bend[cell] * factors[i];
+        hess[i] = static_cast<T>(call.slope[cell] * (1.0 - share * share));
+      }
+      grads.finish(begin, count, grad);
+      hesses.finish(begin, count, hess);
+    });
+    grads.fence();
+    hesses.fence();
+  });
+}
+
+}  // namespace
+
+Range range_of(const View& groups, int threads, Interrupt& interrupt) {
+  const std::size_t size = groups.size(), chunks = parts(size, chunk_elements);
+  std::vector<Range> ranges(chunks);
+  for_each_chunk(chunks, threads, interrupt, [&](std::size_t chunk, int) {
+    std::int64_t scratch[block_elements];
+    Range range;
+    for_each_block(chunk * chunk_elements, std::min((chunk + 1) * chunk_elements, size), [&](std::size_t begin, std::size_t count) {
+      groups.read(begin, count, scratch);
+      for (std::size_t i = 0; i < count; ++i) {
+        range.least = std::min(range.least, scratch[i]);
+        range.most = std::max(range.most, scratch[i]);
+      }
+    });
+    ranges[chunk] = range;
+  });
+  Range whole;
+  for (const Range& range : ranges) whole = {std::min(whole.least, range.least), std::max(whole.most, range.most)};
+  return whole;
+}
+
+GroupSums group_sums(const GroupSumsCall& call, Interrupt& interrupt) {
+  return call.float64 ? run<double>(call, interrupt) : run<float>(call, interrupt);
+}
+
+bool group_spread(const GroupSpreadCall& call, Interrupt& interrupt) {
+  return call.grad.kind() == Kind::float32 ? spread<float>(call, interrupt) : spread<double>(call, interrupt);
+}
+
+}  // namespace pyloss

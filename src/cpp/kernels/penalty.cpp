@@ -1,0 +1,105 @@
+#include "penalty.hpp"
+
+#include <array>
+#include <stdexcept>
+#include <type_traits>
+#include <utility>
+
+#include "../losses/registry.hpp"
+#include "blocks.hpp"
+#include "parameters.hpp"
+
+namespace pyloss {
+
+namespace {
+
+template <class Loss>
+inline constexpr std::size_t inputs_of = std::is_invocable_v<const Loss&, simd::Pack<double>> ? 1 : 3;
+
+template <PenaltyWant want, class Loss, class T, std::size_t... I>
+void kernel(const Loss& loss, double step, const std::array<const T*, sizeof...(I)>& at, std::size_t size, T* grad, T* hess, double* sums,
+            std::index_sequence<I...>) {
+  using V = simd::Pack<T>;
+  if constexpr (want == PenaltyWant::prox) {
+    simd::for_each_pack<T>(size, [&](std::size_t i, auto, auto lanes)
+                                     PYLOSS_INLINE_LAMBDA { lanes.store(grad + i, loss.prox(step, lanes.load(at[I] + i)...)); });
+  } else {
+    simd::SumOfFew<T> sum(sums);
+    simd::for_each_pack<T>(size, [&](std::size_t i, auto place, auto lanes) PYLOSS_INLINE_LAMBDA {
+      const Terms<V> terms = loss(lanes.load(at[I] + i)...);
+      sum.add(i, place, lanes.or_zero(terms.value));
+      if constexpr (want >= PenaltyWant::grad) lanes.store(grad + i, terms.grad);
+      if constexpr (want >= PenaltyWant::hess) lanes.store(hess + i, terms.hess);
+    });
+    sum.store(sums);
+  }
+}
+
+template <PenaltyWant want, class Loss, class T>
+bool run(const PenaltyCall& call, Interrupt& interrupt, double& value) {
+  constexpr std::size_t inputs = inputs_of<Loss>;
+  const Loss loss = with_parameters<Loss>(call.parameters.data());
+  const std::size_t size = call.inputs[0].size(), chunks = parts(size, chunk_elements);
+  const Results<T> grads(call.grad), hesses(call.hess);
+  std::vector<double> sums(chunks);
+  const bool done = for_each_chunk(chunks, call.threads, interrupt, [&](std::size_t chunk, int) {
+    alignas(simd::group_bytes) T scratch[inputs + 2][block_elements];
+    alignas(simd::group_bytes) double lane_sums[simd::Sum<T>::size] = {};
+    for_each_block(chunk * chunk_elements, std::min((chunk + 1) * chunk_elements, size), [&](std::size_t begin, std::size_t count) {
+      std::array<const T*, inputs> at;
+      for (std::size_t i = 0; i < inputs; ++i) at[i] = block_of(call.inputs[i], begin, count, scratch[i]);
+      T* const grad = grads.block(begin, count, scratch[inputs]);
+      T* const hess = hesses.block(begin, count, scratch[inputs + 1]);
+      kernel<want>(loss, call.step, at, count, grad, hess, lane_sums, std::make_index_sequence<inputs>{});
+      grads.finish(begin, count, grad);
+      hesses.finish(begin, count, hess);
+    });
+    sums[chunk] = simd::Sum<T>::merge(lane_sums);
+    grads.fence();
+    hesses.fence();
+  });
+  value = 0.0;
+  for (const double sum : sums) value += sum;
+  return done;
+}
+
+template <class Loss, class T>
+bool run_wanted(const PenaltyCall& call, Interrupt& interrupt, double& value) {
+  switch (call.want) {
+    case PenaltyWant::value: return run<PenaltyWant::value, Loss, T>(call, interrupt, value);
+    case PenaltyWant::grad: return run<PenaltyWant::grad, Loss, T>(call, interrupt, value);
+    case PenaltyWant::hess: return run<PenaltyWant::hess, Loss, T>(call, interrupt, value);
+    case PenaltyWant::prox: return run<PenaltyWant::prox, Loss, T>(call, interrupt, value);
+  }
+  throw std::invalid_argument("unknown want");
+}
+
+template <class... Losses>
+bool run_named(const PenaltyCall& call, Interrupt& interrupt, double& value, List<Losses...>) {
+  bool known = false, done = false;
+  const auto consider = [&]<class Loss>(std::type_identity<Loss>) {
+    if (call.loss != Loss::name) return;
+    if (call.parameters.size() != parameters_of<Loss> || call.inputs.size() != inputs_of<Loss>)
+      throw std::invalid_argument("wrong number of parameters or inputs");
+    known = true;
+    done = call.float64 ? run_wanted<Loss, double>(call, interrupt, value) : run_wanted<Loss, float>(call, interrupt, value);
+  };
+  (consider(std::type_identity<Losses>{}), ...);
+  if (!known) throw std::invalid_argument("unknown penalty");
+  return done;
+}
+
+template <class... Losses>
+std::span<const PenaltyEntry> table_of(List<Losses...>) {
+  static constexpr std::array<PenaltyEntry, sizeof...(Losses)> table{
+      PenaltyEntry{Losses::name, parameters_of<Losses>, inputs_of<Losses>}...};
+  return table;
+}
+
+}  // namespace
+
+std::span<const PenaltyEntry> penalty_table() { return table_of(Penalties{}); }
+
+bool run_penalty(const PenaltyCall& call, Interrupt& interrupt, double& value) { return run_named(call, interrupt, value, Penalties{}); }
+
+}  // namespace pyloss
