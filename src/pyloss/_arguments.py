@@ -277,9 +277,9 @@ def parameter(default: Any, check: Check, *, as_input: float | None = None, kern
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def flag(default: bool) -> Any:
+def flag(default: bool, *, kernel: bool = True) -> Any:
     """Declare a parameter that is True or False."""
-    return parameter(default, _flag)
+    return parameter(default, _flag, kernel=kernel)
 
 
 def integer_or_none() -> Any:

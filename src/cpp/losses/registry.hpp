@@ -6,6 +6,7 @@
 #include "metric_learning.hpp"
 #include "multiclass.hpp"
 #include "regression.hpp"
+#include "segmentation.hpp"
 
 namespace pyloss {
 
@@ -28,5 +29,9 @@ using Embedding = List<Contrastive, Triplet, LiftedStructure, Circle, MultiSimil
 using OfTuples = List<GivenPairs, GivenTriplets, Quadruplet, Center, CosineEmbedding>;
 
 using OfCovariances = List<BarlowTwins, VICReg, CORAL>;
+
+// segmentation
+
+using OfOverlaps = List<Dice, Jaccard, Tversky, FocalTversky>;
 
 }  // namespace pyloss

@@ -131,6 +131,26 @@ def mine(
 def nearest(
     metric: tuple[str, float], x: numpy.ndarray, y: numpy.ndarray, self: bool, float64: bool, k: int, threads: int
 ) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.int64]]: ...
+def overlap(
+    terms: collections.abc.Sequence[tuple[str, collections.abc.Sequence[float]]],
+    pred: Operand,
+    target: Operand,
+    per_class: bool,
+    together: bool,
+    squared: bool,
+    logits: bool,
+    weight: Operand | None,
+    value: Operand | None,
+    grad: Operand | None,
+    scale: collections.abc.Sequence[float],
+    float64: bool,
+    threads: int,
+) -> list[float]: ...
+def overlap_losses() -> dict[str, int]:
+    """
+    Name -> number of parameters of every kernel of overlapping masks.
+    """
+
 def paired(
     metric: tuple[str, float], x: numpy.ndarray, y: numpy.ndarray, threads: int
 ) -> numpy.typing.NDArray[numpy.float64]: ...

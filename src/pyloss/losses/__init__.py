@@ -30,6 +30,7 @@ from .metric_learning import (
 )
 from .multiclass import CrossEntropy
 from .regression import MAE, MSE, Huber, LogCosh, Quantile
+from .segmentation import Dice, FocalTversky, Jaccard, Tversky
 
 __all__ = [
     "CORAL",
@@ -45,11 +46,14 @@ __all__ = [
     "Contrastive",
     "CosineEmbedding",
     "CrossEntropy",
+    "Dice",
     "EnergyDistance",
+    "FocalTversky",
     "Hinge",
     "Huber",
     "Info",
     "InfoNCE",
+    "Jaccard",
     "LiftedStructure",
     "LogCosh",
     "Loss",
@@ -65,6 +69,7 @@ __all__ = [
     "SigLIP",
     "SupCon",
     "Triplet",
+    "Tversky",
     "VICReg",
     "find",
     "mine",

@@ -1,7 +1,8 @@
 """Every loss in plain float64 NumPy, as its source writes it: documentation as much as oracle.
 
 Each function has the name of a kernel and takes (pred, target, and the parameters of the class); it returns value,
-gradient and diagonal of the Hessian of each element, not reduced. Of a row loss the value is one for each row.
+gradient and diagonal of the Hessian of each element, not reduced. Of a row loss the value is one for each row. Those of
+masks or boxes have a value for each of these and no Hessian.
 
 `distances` holds the metrics, `metric_learning` the losses of embeddings, which return what they say there.
 """
@@ -13,17 +14,22 @@ from .binary import bce_with_logits, hinge
 from .likelihood import poisson_nll
 from .multiclass import cross_entropy, cross_entropy_count
 from .regression import huber, log_cosh, mae, mse, quantile
+from .segmentation import dice, focal_tversky, jaccard, tversky
 
 __all__ = [
     "bce_with_logits",
     "cross_entropy",
     "cross_entropy_count",
+    "dice",
+    "focal_tversky",
     "hinge",
     "huber",
+    "jaccard",
     "log_cosh",
     "mae",
     "mse",
     "poisson_nll",
     "quantile",
     "reduce",
+    "tversky",
 ]
