@@ -1,6 +1,6 @@
-"""Every loss of predictions with several settings of its parameters, and inputs for it: from what the classes declare.
+"""Every loss of elements or rows with several settings of its parameters, and inputs: from what the classes declare.
 
-Losses of embeddings are in `embedding_cases`.
+Losses of embeddings are in `embedding_cases`, those of masks and boxes in `region_cases`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import pytest
 from pyloss import _arguments, reference
 from pyloss._arguments import Interval
 from pyloss.losses import PredictionLoss, registered
+from pyloss.losses._elementwise import Elementwise
 from pyloss.losses._rowwise import Rowwise
 
 CLASSES = 10
@@ -137,6 +138,8 @@ def other_values(field: dataclasses.Field[Any]) -> list[Any]:
         return [not field.default]
     if isinstance(interval := getattr(check, "__self__", None), Interval):
         return [value for value in (2.5, 0.3, 0.0) if value in interval and value != field.default]
+    if choices := getattr(check, "choices", None):
+        return [choice for choice in choices if choice != field.default]
     if check is _arguments._optional_integer:
         return [3]
     if check is _arguments._weights_or_none:
@@ -156,7 +159,7 @@ def settings(cls: type[PredictionLoss]) -> Iterator[Case]:
             yield Case(cls, tuple((name, values[which]) for name, values in fields.items() if values))
 
 
-LOSSES = {name: cls for name, cls in registered().items() if issubclass(cls, PredictionLoss)}
+LOSSES = {name: cls for name, cls in registered().items() if issubclass(cls, (Elementwise, Rowwise))}
 CASES = [case for cls in LOSSES.values() for case in settings(cls)]
 DEFAULTS = [Case(cls) for cls in LOSSES.values()]
 ELEMENTWISE = [case for case in CASES if not case.rowwise]

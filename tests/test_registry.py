@@ -11,6 +11,7 @@ import pytest
 
 import embedding_cases
 import pyloss as pl
+import region_cases
 from cases import CASES, LOSSES, other_values
 from pyloss import losses, reference
 from pyloss._arguments import Interval
@@ -28,13 +29,14 @@ every_class = pytest.mark.parametrize("cls", registered().values(), ids=register
 
 @every_class
 def test_loss_is_complete(cls):
-    kinds = what_a_prediction_loss_lacks if cls.name in LOSSES else what_an_embedding_loss_lacks
+    of_embeddings = cls.name in embedding_cases.LOSSES
+    kinds = what_an_embedding_loss_lacks if of_embeddings else what_a_prediction_loss_lacks
     missing = [*what_is_missing(cls), *kinds(cls)]
     assert not missing, f"{cls.__name__} lacks: " + "; ".join(missing)
 
 
 def test_every_loss_is_of_predictions_or_of_embeddings():
-    assert registered() == LOSSES | embedding_cases.LOSSES
+    assert registered() == LOSSES | region_cases.LOSSES | embedding_cases.LOSSES
 
 
 def what_is_missing(cls):
@@ -89,8 +91,8 @@ def what_a_prediction_loss_lacks(cls):
             yield f"the word {dtype!r} in the docstring"
     if not (isinstance(cls.info.target, Interval) and isinstance(cls.info.pred, Interval)):
         yield "the domains info.target and info.pred"
-    if not any(case.cls is cls for case in CASES):
-        yield "a case in tests/cases.py"
+    if not any(case.cls is cls for case in [*CASES, *region_cases.CASES]):
+        yield "a case in tests/cases.py or tests/region_cases.py"
 
 
 def what_an_embedding_loss_lacks(cls):
@@ -147,6 +149,8 @@ def test_every_kernel_has_a_class():
     kernels = losses._elementwise.kernels
     assert set(kernels.elementwise_losses()) | set(kernels.rowwise_losses()) == set(LOSSES)
     of_embeddings = {*kernels.embedding_losses(), *kernels.tuples_losses(), *kernels.covariance_losses()}
+    of_regions = {*kernels.overlap_losses(), *kernels.lovasz_losses(), *kernels.box_kinds()}
+    assert {name for cls in region_cases.LOSSES.values() for name in cls._kernels()} == of_regions
     used = {name for cls in embedding_cases.LOSSES.values() for name in cls._kernels()}
     assert not of_embeddings - used, f"kernels without a class: {sorted(of_embeddings - used)}"
     assert not used - of_embeddings, f"classes without a kernel: {sorted(used - of_embeddings)}"
@@ -154,7 +158,7 @@ def test_every_kernel_has_a_class():
 
 def test_every_reference_function_has_a_class():
     helpers = {"reduce"} | {f"{name}_count" for name in LOSSES}
-    assert set(reference.__all__) - helpers == set(LOSSES)
+    assert set(reference.__all__) - helpers == set(LOSSES | region_cases.LOSSES)
     functions = {
         name
         for name, value in vars(metric_learning).items()
@@ -168,6 +172,7 @@ def test_every_reference_function_has_a_class():
     [
         (losses._elementwise.Elementwise, "Missing: there is no elementwise kernel 'no_such_kernel'; the list in"),
         (losses._rowwise.Rowwise, "Missing: there is no rowwise kernel 'no_such_kernel'; the list in registry.hpp"),
+        (losses._overlap.MaskLoss, "Missing: there is no kernel 'no_such_kernel'; the lists in registry.hpp lack it"),
         (losses._embedding.EmbeddingLoss, "Missing: there is no kernel 'no_such_kernel'; the lists in registry.hpp"),
         (losses._embedding.OneBatch, "Missing: there is no kernel 'no_such_kernel'; the lists in registry.hpp"),
     ],
@@ -183,6 +188,11 @@ def test_class_with_other_parameters_than_its_kernel_fails_at_once():
 
         class Wrong(losses._elementwise.Elementwise):
             name = "huber"
+
+    with pytest.raises(ImportError, match="the kernel takes"):
+
+        class WrongToo(losses._overlap.MaskLoss):
+            name = "dice"
 
 
 def test_class_without_formula_fails_at_once():

@@ -12,6 +12,7 @@ Reals = NDArray[np.floating]
 
 # Worst errors allowed, in ULP.
 BOUNDS = {
+    ("atan", "float32"): 2.0,
     ("exp", "float32"): 1.0,
     ("log", "float32"): 1.0,
     ("expm1", "float32"): 2.0,
@@ -19,6 +20,7 @@ BOUNDS = {
     ("sigmoid", "float32"): 2.0,
     ("softplus", "float32"): 2.0,
     ("tanh", "float32"): 2.0,
+    ("atan", "float64"): 2.0,
     ("exp", "float64"): 1.0,
     ("log", "float64"): 1.0,
     ("expm1", "float64"): 2.0,
@@ -39,7 +41,7 @@ def truth(name: str, x: Reals) -> Reals:
             return np.where(x < 0, e, 1) / (1 + e)
         if name == "softplus":
             return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
-        return getattr(np, name)(x)
+        return getattr(np, {"atan": "arctan"}.get(name, name))(x)
 
 
 def errors(got: Reals, exact: Reals) -> Reals:

@@ -443,6 +443,15 @@ def as_labels(value: ArrayLike, name: str, count: int, classes: int | None = Non
     return np.ascontiguousarray(labels, np.int64)
 
 
+def check_classes(labels: Array, name: str, shape: tuple[int, ...], classes: int) -> None:
+    """Raise unless `labels` has one of as many classes for each place of `shape`."""
+    if not is_integer(labels):
+        raise TypeError(f"{name}: got dtype {labels.dtype}, wanted class indices of an integer dtype")
+    check_shape(labels, name, shape, "a class index for each row of pred")
+    if labels.size and (labels.min() < 0 or labels.max() >= classes):
+        raise bad_label(labels, shape, int(np.argmax((labels < 0) | (labels >= classes))), classes, name=name)
+
+
 def as_indices(value: ArrayLike, name: str, places: int, count: int) -> NDArray[np.int64]:
     """Return tuples of indices of `count` rows."""
     indices = as_array(value, name)
@@ -487,6 +496,7 @@ def choice(default: str, choices: tuple[str, ...]) -> Any:
         check_choice(value, name, choices)
         return value
 
+    check.choices = choices  # type: ignore[attr-defined]
     return parameter(default, check, kernel=False)
 
 

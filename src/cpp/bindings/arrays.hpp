@@ -5,7 +5,9 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <span>
 #include <stdexcept>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -65,12 +67,16 @@ auto without_gil(Work&& work) {
   return result;
 }
 
+inline std::vector<std::string> strings(std::span<const std::string_view> names) { return {names.begin(), names.end()}; }
+
 void bind_elementwise(py::module_& m);
 void bind_rowwise(py::module_& m);
 void bind_pairwise(py::module_& m);
 void bind_embedding(py::module_& m);
 void bind_tuples(py::module_& m);
 void bind_covariance(py::module_& m);
+void bind_boxes(py::module_& m);
+void bind_lovasz(py::module_& m);
 void bind_overlap(py::module_& m);
 void bind_math(py::module_& m);
 

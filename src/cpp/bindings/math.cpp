@@ -21,7 +21,8 @@ struct Named {
 };
 
 template <class T>
-constexpr std::array<Named<T>, 7> functions{{{"exp", simd::exp<T>},
+constexpr std::array<Named<T>, 8> functions{{{"atan", simd::atan<T>},
+                                             {"exp", simd::exp<T>},
                                              {"expm1", simd::expm1<T>},
                                              {"log", simd::log<T>},
                                              {"log1p", simd::log1p<T>},

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "binary.hpp"
+#include "boxes.hpp"
 #include "likelihood.hpp"
 #include "metric_learning.hpp"
 #include "multiclass.hpp"
@@ -33,5 +34,11 @@ using OfCovariances = List<BarlowTwins, VICReg, CORAL>;
 // segmentation
 
 using OfOverlaps = List<Dice, Jaccard, Tversky, FocalTversky>;
+
+using OfSortedErrors = List<LovaszHinge, LovaszSoftmax>;
+
+// detection
+
+using OfBoxes = List<IoU, GIoU, DIoU, CIoU>;
 
 }  // namespace pyloss

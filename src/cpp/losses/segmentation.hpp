@@ -79,4 +79,33 @@ Probability<V> probability_of_logit(V z) {
   return {select(below, small, s), select(below, s, small), small * s};
 }
 
+/// The error of an element of a mask (target is 0 or 1), of which the Lovász extension of the Jaccard loss is taken; its derivative by the
+/// prediction is 1 - 2 target. Errors below 0 do not count.
+struct LovaszHinge {
+  static constexpr auto name = "lovasz_hinge";
+
+  template <class V>
+  V operator()(V z, V target) const {
+    return 1.0 + (1.0 - 2.0 * target) * z;
+  }
+};
+
+/// Of a probability: its distance from the target.
+struct LovaszSoftmax {
+  static constexpr auto name = "lovasz_softmax";
+
+  template <class V>
+  V operator()(V p, V target) const {
+    return target + (1.0 - 2.0 * target) * p;
+  }
+};
+
+/// By how much the Jaccard loss of a mask with `positives` elements grows when one more element is wrong: a positive, or not, after as many
+/// positives and others that are wrong already.
+inline double jaccard_step(double positives, double wrong_positives, double wrong_others, bool of_positive) {
+  const double whole = positives + wrong_others;
+  if (of_positive) return 1.0 / whole;
+  return positives == 0.0 ? (wrong_others == 0.0 ? 1.0 : 0.0) : (positives - wrong_positives) / (whole * (whole + 1.0));
+}
+
 }  // namespace pyloss

@@ -234,4 +234,26 @@ PYLOSS_INLINE Pack<T> tanh(Pack<T> x) {
   return copysign(detail::share<T>({0.0, -m.high, -m.low}, m, 2.0), x);
 }
 
+/// Inverse tangent. At most 2 ULP.
+template <class T>
+PYLOSS_INLINE Pack<T> atan(Pack<T> x) {
+  using V = Pack<T>;
+  // Beyond tan(pi/8) it is pi/4 + atan((a - 1) / (a + 1)), beyond tan(3 pi/8) pi/2 - atan(1 / a).
+  const V a = abs(x);
+  const auto steep = a > 2.414213562373095, middle = a > 0.41421356237309503;
+  const V r = select(steep, -1.0, select(middle, a - 1.0, a)) / select(steep, a, select(middle, a + 1.0, 1.0)), z = r * r;
+  const V start = select(steep, 0x1.921fb54442d18p+0, select(middle, 0x1.921fb54442d18p-1, 0.0));
+  // Minimax polynomials of (atan(r) - r) / r³ with relative error 2^-31 and 2^-59 of atan.
+  V q;
+  if constexpr (sizeof(T) == 4) {
+    q = detail::polynomial(z, -0.3333333325, 0.19999977258688386, -0.14284151193628614, 0.11071365021884794, -0.086246761452494937,
+                           0.050481385120797444);
+  } else {
+    q = detail::polynomial(z, -0.33333333333333331, 0.19999999999995521, -0.14285714284666543, 0.11111111015256362, -0.090909045781239019,
+                           0.076921831908260866, -0.06664511447381948, 0.058581489128022099, -0.050854497379402599, 0.039231658295587191,
+                           -0.019176887119062259);
+  }
+  return copysign(start + fma(r * z, q, r), x);
+}
+
 }  // namespace pyloss::simd

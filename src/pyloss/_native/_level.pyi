@@ -52,6 +52,24 @@ class RowComponent:
         ignored: int | None,
     ) -> None: ...
 
+def box_kinds() -> list[str]:
+    """
+    Names of the kinds of scores of boxes.
+    """
+
+def box_matrix(kind: str, format: int, a: Operand, b: Operand, out: Operand, float64: bool, threads: int) -> None: ...
+def boxes(
+    kind: str,
+    format: int,
+    eps: float,
+    pred: Operand,
+    target: Operand,
+    weight: Operand | None,
+    value: Operand | None,
+    grad: Operand | None,
+    scale: float,
+    threads: int,
+) -> float: ...
 def check_labels(
     labels: Operand,
     shape: collections.abc.Sequence[int],
@@ -106,6 +124,23 @@ def embedding(
 def embedding_losses() -> dict[str, int]:
     """
     Name -> number of parameters of every kernel of a batch of embeddings.
+    """
+
+def lovasz(
+    loss: str,
+    pred: Operand,
+    target: Operand,
+    labels: bool,
+    weight: Operand | None,
+    value: Operand | None,
+    grad: Operand | None,
+    scale: float,
+    float64: bool,
+    threads: int,
+) -> float: ...
+def lovasz_losses() -> list[str]:
+    """
+    Names of the kernels of sorted errors.
     """
 
 @typing.overload

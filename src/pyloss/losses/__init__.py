@@ -2,6 +2,7 @@
 
 from ._loss import Info, Loss, PredictionLoss, find, registered
 from .binary import BCEWithLogits, Hinge
+from .boxes import BoxIoU, box_iou
 from .likelihood import PoissonNLL
 from .metric_learning import (
     CORAL,
@@ -30,7 +31,7 @@ from .metric_learning import (
 )
 from .multiclass import CrossEntropy
 from .regression import MAE, MSE, Huber, LogCosh, Quantile
-from .segmentation import Dice, FocalTversky, Jaccard, Tversky
+from .segmentation import Dice, FocalTversky, Jaccard, Lovasz, Tversky
 
 __all__ = [
     "CORAL",
@@ -41,6 +42,7 @@ __all__ = [
     "NCA",
     "BCEWithLogits",
     "BarlowTwins",
+    "BoxIoU",
     "Center",
     "Circle",
     "Contrastive",
@@ -57,6 +59,7 @@ __all__ = [
     "LiftedStructure",
     "LogCosh",
     "Loss",
+    "Lovasz",
     "MultiSimilarity",
     "NPair",
     "NTXent",
@@ -71,6 +74,7 @@ __all__ = [
     "Triplet",
     "Tversky",
     "VICReg",
+    "box_iou",
     "find",
     "mine",
     "registered",

@@ -7,11 +7,14 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from .._arguments import (
     Array,
     ArrayLike,
     as_array,
     check_broadcast,
+    check_classes,
     is_weak,
     needs_float64,
     operand,
@@ -23,6 +26,9 @@ from ._loss import HESS, PredictionLoss, show_sum
 
 Terms = tuple[tuple[float, Any], ...]
 
+FORMATS = ("xyxy", "xywh", "cxcywh")
+"""What the four numbers of a box are, in the order of C++'s enum BoxFormat."""
+
 
 class RegionLoss(PredictionLoss):
     """A loss of its own kernel, or a sum of such losses."""
@@ -33,17 +39,23 @@ class RegionLoss(PredictionLoss):
         """Return the engine's kernels, each with the number of its parameters."""
 
     @classmethod
+    def _kernels(cls) -> tuple[str, ...]:
+        """Names of the kernels that compute this loss."""
+        return (cls.name,)
+
+    @classmethod
     def _check_kernel(cls) -> None:
         known = cls._known()
-        if cls.name not in known:
-            raise ImportError(f"{cls.__name__}: there is no kernel {cls.name!r}; the lists in registry.hpp lack it")
         # The dataclass decorator has not run yet: fields still stand where they were declared.
         fields = [value.metadata for value in cls.__dict__.values() if isinstance(value, dataclasses.Field)]
         expected = sum(field["kernel"] for field in fields)
-        if known[cls.name] != expected:
-            raise ImportError(
-                f"{cls.__name__}: the kernel takes {known[cls.name]} parameters, the class has {expected}"
-            )
+        for name in cls._kernels():
+            if name not in known:
+                raise ImportError(f"{cls.__name__}: there is no kernel {name!r}; the lists in registry.hpp lack it")
+            if known[name] != expected:
+                raise ImportError(
+                    f"{cls.__name__}: the kernel takes {known[name]} parameters, the class has {expected}"
+                )
 
     @property
     def _parameters(self) -> list[float]:
@@ -159,6 +171,100 @@ class MaskLoss(RegionLoss):
             threads=call.threads,
         )
         return call.result(sums, scales, value, grad, None)
+
+
+class SortedLoss(RegionLoss):
+    """A loss of the errors of a mask in falling order."""
+
+    kind: str
+    batch: bool
+
+    @classmethod
+    def _known(cls) -> dict[str, int]:
+        return dict.fromkeys(kernels.lovasz_losses(), 0)
+
+    def _evaluate(
+        self, call: Call, terms: Terms, pred: Array, target: Array, weight: ArrayLike, float64: bool
+    ) -> tuple[Any, ...]:
+        labels = self.kind == "softmax"
+        samples = masks_of(pred, labels)[:1]
+        if labels:
+            check_classes(target, "target", pred.shape[:-1], pred.shape[-1])
+            float64 = needs_float64((pred,))
+        else:
+            check_broadcast(target, "target", pred.shape)
+        if self.batch and weight is not None:
+            raise ValueError("weight: got an array with batch=True, wanted None: all samples are one mask")
+        weights, total = call.weights(weight, samples, "pred's samples")
+        named = {"pred": pred, "target": target} | ({} if weights is None else {"weight": weights})
+        value, grad, _ = call.outputs(pred.shape, () if self.batch else samples, result_dtype(pred), named)
+        scale = call.scale(sum(coefficient for coefficient, _ in terms), 1.0 if self.batch else total)
+
+        def by_mask(array: Array) -> Array:
+            """View as samples, classes, elements."""
+            if self.batch:
+                array = array[None]
+            return np.moveaxis(array, -1, 1) if labels else array[:, None]
+
+        of_masks = (
+            (target[None] if self.batch else target)[:, None]
+            if labels
+            else by_mask(np.broadcast_to(target, pred.shape))
+        )
+        reduced = kernels.lovasz(
+            loss=f"lovasz_{self.kind}",
+            pred=operand(by_mask(pred)),
+            target=operand(of_masks),
+            labels=labels,
+            weight=maybe(weights),
+            value=maybe(value),
+            grad=maybe(None if grad is None else by_mask(grad)),
+            scale=scale,
+            float64=float64,
+            threads=call.threads,
+        )
+        return call.result([reduced], [scale], value, grad, None)
+
+
+class BoxLoss(RegionLoss):
+    """A loss of pairs of boxes."""
+
+    kind: str
+    format: str
+
+    @classmethod
+    def _known(cls) -> dict[str, int]:
+        return dict.fromkeys(kernels.box_kinds(), 1)
+
+    def _evaluate(
+        self, call: Call, terms: Terms, pred: Array, target: Array, weight: ArrayLike, float64: bool
+    ) -> tuple[Any, ...]:
+        boxes = boxes_of(pred, "pred")
+        check_broadcast(target, "target", pred.shape)
+        weights, total = call.weights(weight, boxes, "pred's boxes")
+        named = {"pred": pred, "target": target} | ({} if weights is None else {"weight": weights})
+        value, grad, _ = call.outputs(pred.shape, boxes, result_dtype(pred), named)
+        scale = call.scale(sum(coefficient for coefficient, _ in terms), total)
+        reduced = kernels.boxes(
+            kind=self.kind,
+            format=FORMATS.index(self.format),
+            eps=self._parameters[0],
+            pred=operand(pred),
+            target=operand(target),
+            weight=maybe(weights),
+            value=maybe(value),
+            grad=maybe(grad),
+            scale=scale,
+            threads=call.threads,
+        )
+        return call.result([reduced], [scale], value, grad, None)
+
+
+def boxes_of(boxes: Array, name: str) -> tuple[int, ...]:
+    """Return the shape of one number for each box."""
+    if boxes.shape[-1:] != (4,):
+        raise ValueError(f"{name}: got shape {boxes.shape}, wanted boxes of four numbers: shape (..., 4)")
+    return boxes.shape[:-1]
 
 
 def masks_of(pred: Array, per_class: bool) -> tuple[int, ...]:

@@ -6,9 +6,9 @@ import dataclasses
 from dataclasses import dataclass
 from typing import ClassVar
 
-from .._arguments import NON_NEGATIVE, POSITIVE, UNIT, flag, parameter
+from .._arguments import NON_NEGATIVE, POSITIVE, UNIT, choice, flag, parameter
 from ._loss import Info
-from ._overlap import MaskLoss
+from ._overlap import MaskLoss, SortedLoss
 
 _INFO = Info(
     task="segmentation",
@@ -173,7 +173,7 @@ class Tversky(MaskLoss):
     --------
     >>> import pyloss as pl
     >>> pl.Tversky(alpha=0.3, beta=0.7)([[1.0, 1.0, 0.0]], [[1, 0, 0]], reduction="sum")
-    0.1304347826086957
+    0.13043478260869565
     """
 
     alpha: float = parameter(0.5, NON_NEGATIVE.number)
@@ -250,3 +250,59 @@ class FocalTversky(MaskLoss):
     batch: bool = flag(False, kernel=False)
     name: ClassVar[str] = "focal_tversky"
     info: ClassVar[Info] = dataclasses.replace(_INFO, source="Abraham 2019")
+
+
+@dataclass(frozen=True)
+class Lovasz(SortedLoss):
+    r"""The convex extension of the Jaccard loss, which is exact at masks of 0 and 1.
+
+    .. math:: \ell = \sum_k \max(0, e_{(k)}) \, (J_k - J_{k-1}), \qquad e_{(1)} \ge e_{(2)} \ge \dots
+
+    J_k is the Jaccard loss of a mask that is wrong in the k elements of the largest errors e. With "hinge", `pred` has
+    shape (samples, ...) and holds logits z, `target` broadcasts to it and holds 0 or 1 (above 1/2 counts as 1), and
+    e = 1 - (2 t - 1) z. With "softmax", `pred` has shape (samples, ..., classes) and holds probabilities, as after a
+    softmax, `target` has shape (samples, ...) and holds class indices of any integer dtype; e = 1 - p of the
+    target's class and p of others, and the loss of a sample is the mean over the classes that its target has. float32,
+    float64, float16, bfloat16 (integers and bool count as float64). The gradient is by logits or by probabilities, as
+    they came; of errors that are the same, that of the earlier element is the first. `weight` is one for each sample.
+
+    Parameters
+    ----------
+    kind : {"hinge", "softmax"}, default "hinge"
+        One mask a sample, from logits, or one for each class, from probabilities.
+    batch : bool, default False
+        Take all samples for one; then there is no `weight`. The paper's code does so for "softmax" by default.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For another kind, a label that is no class, or arguments of the wrong type or shape; for `value_grad_hess`:
+        the loss is piecewise linear.
+
+    References
+    ----------
+    Berman, Rannen Triki, Blaschko 2018.
+
+    Examples
+    --------
+    >>> import pyloss as pl
+    >>> pl.Lovasz().value_and_grad([[2.0, 0.5, -3.0]], [[1, 0, 0]])
+    (0.75, array([[0. , 0.5, 0. ]]))
+    """
+
+    kind: str = choice("hinge", ("hinge", "softmax"))
+    batch: bool = flag(False, kernel=False)
+    name: ClassVar[str] = "lovasz"
+    info: ClassVar[Info] = Info(
+        task="segmentation",
+        convex=True,
+        differentiable=False,
+        outliers="low",
+        source="Berman 2018",
+        target=UNIT,
+        binary=True,
+    )
+
+    @classmethod
+    def _kernels(cls) -> tuple[str, ...]:
+        return "lovasz_hinge", "lovasz_softmax"

@@ -11,13 +11,15 @@ from . import distances as distances
 from . import metric_learning as metric_learning
 from ._terms import reduce
 from .binary import bce_with_logits, hinge
+from .boxes import box_iou
 from .likelihood import poisson_nll
 from .multiclass import cross_entropy, cross_entropy_count
 from .regression import huber, log_cosh, mae, mse, quantile
-from .segmentation import dice, focal_tversky, jaccard, tversky
+from .segmentation import dice, focal_tversky, jaccard, lovasz, tversky
 
 __all__ = [
     "bce_with_logits",
+    "box_iou",
     "cross_entropy",
     "cross_entropy_count",
     "dice",
@@ -26,6 +28,7 @@ __all__ = [
     "huber",
     "jaccard",
     "log_cosh",
+    "lovasz",
     "mae",
     "mse",
     "poisson_nll",

@@ -34,7 +34,9 @@ def _ratio(
     axes = tuple(range(0 if batch else 1, x.ndim - per_class))
 
     def total(each: Array) -> Array:
-        return np.asarray(np.sum(each, axis=axes, keepdims=True))
+        # Along memory NumPy adds pairwise, across it one by one.
+        last = np.ascontiguousarray(np.moveaxis(each, axes, range(-len(axes), 0))) if axes else each
+        return np.expand_dims(np.sum(last, axis=tuple(range(-len(axes), 0))), axes)
 
     a, b = sides(total(p * t), total(p**2 if squared else p), total(t**2 if squared else t))
     da, db = slopes(t, 2 * p if squared else np.ones_like(p))
@@ -139,3 +141,40 @@ def focal_tversky(
         shape = (len(value), *[1] * (np.ndim(grad) - value.ndim), *value.shape[1:])
         slope = slope.reshape(shape)
     return np.where(near, 0.0, inner**gamma), grad * slope
+
+
+def _lovasz(error: Array, slope: Array, positive: Array) -> tuple[float, Array]:
+    """Return the Lovász extension of the Jaccard loss at the errors of one mask, and its gradient."""
+    order = np.argsort(-error, kind="stable")
+    truth = positive[order]
+    intersection = truth.sum() - np.cumsum(truth)
+    union = truth.sum() + np.cumsum(1 - truth)
+    steps = np.diff(1 - intersection / union, prepend=0.0)
+    grad = np.zeros_like(error)
+    grad[order] = np.where(error[order] > 0, steps * slope[order], 0.0)
+    return float(np.maximum(error[order], 0) @ steps), grad
+
+
+def lovasz(pred: ArrayLike, target: ArrayLike, kind: str = "hinge", batch: bool = False) -> Region:
+    """Algorithm 1 of Berman 2018: with "hinge" of logits, with "softmax" of probabilities, over the classes present."""
+    x = np.asarray(pred, np.float64)
+    labels = np.asarray(target)
+    if batch:
+        all_values, all_grads = lovasz(x[None], labels[None], kind)
+        return all_values[0], all_grads[0]
+    values, grad = np.zeros(len(x)), np.zeros(x.shape)
+    for n in range(len(x)):
+        if kind == "hinge":
+            t = np.broadcast_to(labels, x.shape)[n].astype(np.float64).ravel()
+            sign = 2 * t - 1
+            values[n], flat = _lovasz(1 - x[n].ravel() * sign, -sign, t)
+            grad[n] = flat.reshape(x[n].shape)
+            continue
+        present = np.unique(labels[n])
+        for c in present:
+            t = (labels[n] == c).astype(np.float64).ravel()
+            p = x[n][..., c].ravel()
+            of_class, flat = _lovasz(np.abs(t - p), np.sign(p - t), t)
+            values[n] += of_class / len(present)
+            grad[n][..., c] = flat.reshape(labels[n].shape) / len(present)
+    return values, grad
