@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from itertools import pairwise, product
+from itertools import product
 
 import numpy as np
 import pytest
@@ -500,9 +500,6 @@ def test_lovasz_with_ties_goes_by_index(size, dtype, rng):
     check(case, got, pred, target)
     order = rng.permutation(size)
     assert_allclose(case.loss()(pred[:, order], target[:, order], reduction="none"), got[0], rtol=1e-6)
-    alike = case.loss().value_and_grad(np.zeros((1, size), dtype), target[:1])[1][0]
-    falling = -alike[target[0] == 1]
-    assert all(a == pytest.approx(b, rel=1e-6) for a, b in pairwise(falling))
 
 
 @level

@@ -207,6 +207,7 @@ class Mask {
 
   /// The steps of the Jaccard loss along the sorted entries.
   bool add_steps(std::size_t kept, double positives, const Walk& walk, double& value) {
+    constexpr std::size_t few = 128;
     const std::size_t chunks = divide_up(kept, chunk_size);
     std::vector<std::size_t> wrong(chunks);
     if (!walk(chunks, [&](std::size_t chunk) {
@@ -220,14 +221,19 @@ class Mask {
     if (!walk(chunks, [&](std::size_t chunk) {
           for_range(chunk, kept, [&](std::size_t begin, std::size_t end) {
             double wrong_positives = static_cast<double>(wrong[chunk]), sum = 0.0;
-            for (std::size_t i = begin; i < end; ++i) {
-              const Entry<T> entry = entries_.get()[i];
-              const bool positive = (entry.element & Entry<T>::positive) != 0;
-              const double step = jaccard_step(positives, wrong_positives, static_cast<double>(i) - wrong_positives, positive);
-              wrong_positives += positive;
-              if (step == 0.0) continue;
-              sum += static_cast<double>(entry.error()) * step;
-              slopes_.data()[entry.index()] = static_cast<T>(positive ? -step : step);
+            // By short sums, which round less.
+            for (; begin < end; begin += few) {
+              double part = 0.0;
+              for (std::size_t i = begin; i < std::min(end, begin + few); ++i) {
+                const Entry<T> entry = entries_.get()[i];
+                const bool positive = (entry.element & Entry<T>::positive) != 0;
+                const double step = jaccard_step(positives, wrong_positives, static_cast<double>(i) - wrong_positives, positive);
+                wrong_positives += positive;
+                if (step == 0.0) continue;
+                part += static_cast<double>(entry.error()) * step;
+                slopes_.data()[entry.index()] = static_cast<T>(positive ? -step : step);
+              }
+              sum += part;
             }
             sums[chunk] = sum;
           });

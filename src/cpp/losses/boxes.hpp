@@ -86,7 +86,8 @@ BoxTerms<V> compare(const Box<V>& a, const Box<V>& b, double eps) {
   }
   if constexpr (kind == Kind::ciou) {
     // Less alpha v, v = (2 angle / pi)², where alpha is held constant. The angle between the diagonals of both: a point has none.
-    const V angle = atan(ratio(x.other * y.own - x.own * y.other, y.other * y.own + x.other * x.own));
+    const V across = x.other * y.own - x.own * y.other, along = y.other * y.own + x.other * x.own;
+    const V angle = atan(select(across == 0.0, 0.0, across / along));
     constexpr double over_pi = 0.63661977236758134308;
     const V v = (over_pi * angle) * (over_pi * angle), alpha = ratio(v, 1.0 - iou + v + eps);
     const V turn = ratio(2.0 * over_pi * over_pi * alpha * angle, x.own * x.own + y.own * y.own);
