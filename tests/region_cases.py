@@ -117,13 +117,14 @@ def _boxes(rng: np.random.Generator, size: int, format: str) -> np.ndarray:
 
 
 def _settings(cls: type[RegionLoss]) -> list[Case]:
-    """The default, each parameter changed alone, all changed, and all pairs of words."""
+    """The default, each parameter changed alone, all changed, and pairs of neighbouring words and flags."""
     fields = {field.name: other_values(field) for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     cases = [Case(cls)]
     cases += [Case(cls, ((name, value),)) for name, values in fields.items() for value in values]
     for name, values in list(fields.items())[:-1]:
         following = list(fields)[list(fields).index(name) + 1]
-        cases += [Case(cls, ((name, a), (following, b))) for a in values for b in fields[following]]
+        both = [(a, b) for a in values for b in fields[following] if not isinstance(a, float) | isinstance(b, float)]
+        cases += [Case(cls, ((name, a), (following, b))) for a, b in both]
     if len(fields) > 2:
         cases.append(Case(cls, tuple((name, values[-1]) for name, values in fields.items())))
     if issubclass(cls, MaskLoss):

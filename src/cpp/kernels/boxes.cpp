@@ -1,9 +1,7 @@
 #include "boxes.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
-#include <stdexcept>
 #include <vector>
 
 #include "../losses/registry.hpp"
@@ -188,30 +186,12 @@ bool run_matrix(const BoxMatrixCall& call, Interrupt& interrupt) {
   });
 }
 
-/// Calls use(Loss) of that kind.
-template <class Use, class... Losses>
-bool with_kind(std::string_view kind, Use&& use, List<Losses...>) {
-  bool known = false, done = false;
-  const auto consider = [&]<class Loss>(std::type_identity<Loss> loss) {
-    if (kind == Loss::name) known = true, done = use(loss);
-  };
-  (consider(std::type_identity<Losses>{}), ...);
-  if (!known) throw std::invalid_argument("unknown kind");
-  return done;
-}
-
-template <class... Losses>
-std::span<const std::string_view> names_of(List<Losses...>) {
-  static constexpr std::array<std::string_view, sizeof...(Losses)> names{Losses::name...};
-  return names;
-}
-
 }  // namespace
 
 std::span<const std::string_view> box_kinds() { return names_of(OfBoxes{}); }
 
 bool run_boxes(const BoxCall& call, Interrupt& interrupt, double& total) {
-  return with_kind(
+  return with_named(
       call.kind,
       [&]<class Loss>(std::type_identity<Loss>) {
         return call.grad ? run<Loss, true>(call, interrupt, total) : run<Loss, false>(call, interrupt, total);
@@ -220,7 +200,7 @@ bool run_boxes(const BoxCall& call, Interrupt& interrupt, double& total) {
 }
 
 bool run_box_matrix(const BoxMatrixCall& call, Interrupt& interrupt) {
-  return with_kind(
+  return with_named(
       call.kind,
       [&]<class Loss>(std::type_identity<Loss>) {
         return call.float64 ? run_matrix<double, Loss>(call, interrupt) : run_matrix<float, Loss>(call, interrupt);

@@ -1,12 +1,10 @@
 #include "lovasz.hpp"
 
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <limits>
 #include <memory>
 #include <numeric>
-#include <stdexcept>
 #include <utility>
 #include <vector>
 
@@ -323,31 +321,19 @@ bool run(const LovaszCall& call, Interrupt& interrupt, double& total) {
   return true;
 }
 
-template <class... Losses>
-bool run_named(const LovaszCall& call, Interrupt& interrupt, double& total, List<Losses...>) {
-  // The index of an element and a bit must fit beside its error.
-  const bool wide = call.float64 || call.elements >= std::size_t{1} << 31;
-  bool known = false, done = false;
-  const auto consider = [&]<class Loss>(std::type_identity<Loss>) {
-    if (call.loss != Loss::name) return;
-    known = true;
-    done = wide ? run<double, Loss>(call, interrupt, total) : run<float, Loss>(call, interrupt, total);
-  };
-  (consider(std::type_identity<Losses>{}), ...);
-  if (!known) throw std::invalid_argument("unknown loss");
-  return done;
-}
-
-template <class... Losses>
-std::span<const std::string_view> names_of(List<Losses...>) {
-  static constexpr std::array<std::string_view, sizeof...(Losses)> names{Losses::name...};
-  return names;
-}
-
 }  // namespace
 
 std::span<const std::string_view> lovasz_names() { return names_of(OfSortedErrors{}); }
 
-bool run_lovasz(const LovaszCall& call, Interrupt& interrupt, double& total) { return run_named(call, interrupt, total, OfSortedErrors{}); }
+bool run_lovasz(const LovaszCall& call, Interrupt& interrupt, double& total) {
+  // The index of an element and a bit must fit beside its error.
+  const bool wide = call.float64 || call.elements >= std::size_t{1} << 31;
+  return with_named(
+      call.loss,
+      [&]<class Loss>(std::type_identity<Loss>) {
+        return wide ? run<double, Loss>(call, interrupt, total) : run<float, Loss>(call, interrupt, total);
+      },
+      OfSortedErrors{});
+}
 
 }  // namespace pyloss

@@ -137,7 +137,7 @@ void find_gradient(const T* pred, const T* target, std::size_t size, std::size_t
     simd::for_each_pack<T>(std::min(period, size - begin), [&](std::size_t k, auto, auto lanes) PYLOSS_INLINE_LAMBDA {
       const std::size_t i = begin + k;
       const V x = lanes.load(pred + i), t = lanes.load(target + i), off = lanes.load(beside + k), on = lanes.load(inside + k);
-      const auto at = Logits ? probability_of_logit(x) : Probability<V>{x, 0.0, 1.0};
+      const auto at = Logits ? probability_of_logit(x) : probability(x);
       V grad = fma(Squared ? 2.0 * at.p - t : 1.0 - t, off, t * on);
       if constexpr (Logits) grad *= at.slope;
       // What is left out may be NaN.

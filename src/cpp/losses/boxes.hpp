@@ -22,13 +22,13 @@ namespace boxes {
 
 /// 0 / 0 is 0, of boxes without an area and without eps.
 template <class V>
-V ratio(V a, V b) {
+PYLOSS_INLINE V ratio(V a, V b) {
   return select(b == 0.0, 0.0, a / b);
 }
 
 /// The derivative of max(a, b) by a: of equals, half.
 template <class V>
-V share(V a, V b) {
+PYLOSS_INLINE V share(V a, V b) {
   return select(a > b, 1.0, select(a == b, 0.5, 0.0));
 }
 
@@ -38,7 +38,7 @@ struct Extent {
   V own, other, both, hull, between;  // `between` their centres
   V both_low, both_high, hull_low, hull_high;
 
-  Extent(V low, V high, V other_low, V other_high) {
+  PYLOSS_INLINE Extent(V low, V high, V other_low, V other_high) {
     own = high - low, other = other_high - other_low;
     const V common = min(high, other_high) - max(low, other_low);
     both = max(common, 0.0);
@@ -51,9 +51,10 @@ struct Extent {
 
 enum class Kind { iou, giou, diou, ciou };
 
-/// The formulas of torchvision, whose eps stands beside each area and each square of a length in a denominator.
+/// The formulas of torchvision, inlined so that who wants no slopes does not pay for them. Their eps stands beside each area and each
+/// square of a length in a denominator.
 template <Kind kind, class V>
-BoxTerms<V> compare(const Box<V>& a, const Box<V>& b, double eps) {
+PYLOSS_INLINE BoxTerms<V> compare(const Box<V>& a, const Box<V>& b, double eps) {
   const Extent<V> x(a.x1, a.x2, b.x1, b.x2), y(a.y1, a.y2, b.y1, b.y2);
   const V area = x.both * y.both, whole = x.own * y.own + x.other * y.other - area, guarded = whole + eps, iou = ratio(area, guarded);
   const auto meet = (x.both > 0.0) & (y.both > 0.0);
@@ -104,7 +105,7 @@ struct BoxScore {
   double eps;
 
   template <class V>
-  BoxTerms<V> operator()(const Box<V>& a, const Box<V>& b) const {
+  PYLOSS_INLINE BoxTerms<V> operator()(const Box<V>& a, const Box<V>& b) const {
     return boxes::compare<kind>(a, b, eps);
   }
 };

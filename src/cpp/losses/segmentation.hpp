@@ -67,13 +67,13 @@ struct Probability {
 };
 
 template <class V>
-Probability<V> probability(V p) {
+PYLOSS_INLINE Probability<V> probability(V p) {
   return {p, 1.0 - p, 1.0};
 }
 
 /// The sigmoid of a logit. With e = exp(-|z|) neither p nor 1 - p cancels.
 template <class V>
-Probability<V> probability_of_logit(V z) {
+PYLOSS_INLINE Probability<V> probability_of_logit(V z) {
   const V e = exp_nonpositive(-abs(z)), s = 1.0 / (1.0 + e), small = e * s;
   const auto below = z < 0.0;
   return {select(below, small, s), select(below, s, small), small * s};
@@ -85,7 +85,7 @@ struct LovaszHinge {
   static constexpr auto name = "lovasz_hinge";
 
   template <class V>
-  V operator()(V z, V target) const {
+  PYLOSS_INLINE V operator()(V z, V target) const {
     return 1.0 + (1.0 - 2.0 * target) * z;
   }
 };
@@ -95,7 +95,7 @@ struct LovaszSoftmax {
   static constexpr auto name = "lovasz_softmax";
 
   template <class V>
-  V operator()(V p, V target) const {
+  PYLOSS_INLINE V operator()(V p, V target) const {
     return target + (1.0 - 2.0 * target) * p;
   }
 };

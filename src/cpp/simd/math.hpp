@@ -242,7 +242,10 @@ PYLOSS_INLINE Pack<T> atan(Pack<T> x) {
   const V a = abs(x);
   const auto steep = a > 2.414213562373095, middle = a > 0.41421356237309503;
   const V r = select(steep, -1.0, select(middle, a - 1.0, a)) / select(steep, a, select(middle, a + 1.0, 1.0)), z = r * r;
-  const V start = select(steep, 0x1.921fb54442d18p+0, select(middle, 0x1.921fb54442d18p-1, 0.0));
+  // pi/2 and what rounding it loses.
+  constexpr double high = sizeof(T) == 4 ? 0x1.921fb6p+0 : 0x1.921fb54442d18p+0;
+  constexpr double low = sizeof(T) == 4 ? -4.371139000186241e-08 : 0x1.1a62633145c07p-54;
+  const V turns = select(steep, 1.0, select(middle, 0.5, 0.0));
   // Minimax polynomials of (atan(r) - r) / r³ with relative error 2^-31 and 2^-59 of atan.
   V q;
   if constexpr (sizeof(T) == 4) {
@@ -253,7 +256,7 @@ PYLOSS_INLINE Pack<T> atan(Pack<T> x) {
                            0.076921831908260866, -0.06664511447381948, 0.058581489128022099, -0.050854497379402599, 0.039231658295587191,
                            -0.019176887119062259);
   }
-  return copysign(start + fma(r * z, q, r), x);
+  return copysign(fma(turns, V(high), fma(turns, V(low), fma(r * z, q, r))), x);
 }
 
 }  // namespace pyloss::simd

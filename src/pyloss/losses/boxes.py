@@ -13,8 +13,6 @@ from .._arguments import (
     ArrayLike,
     as_rows,
     check_choice,
-    check_fits,
-    check_out_apart,
     choice,
     needs_float64,
     operand,
@@ -23,7 +21,7 @@ from .._arguments import (
 )
 from .._native import kernels
 from ..threads import get_num_threads
-from ._call import empty
+from ._call import matrix
 from ._loss import Info
 from ._overlap import FORMATS, BoxLoss
 
@@ -137,10 +135,6 @@ def box_iou(
     types = {result_dtype(each) for each in given.values()}
     dtype = types.pop() if len(types) == 1 else np.dtype(np.float64 if float64 else np.float32)
     shape = (len(a), len(b))
-    if out is None:
-        check_fits(shape, dtype)
-        out = empty(shape, dtype)
-    else:
-        check_out_apart(out, "out", shape, dtype, given)
+    out = matrix(out, shape, dtype, given)
     kernels.box_matrix(kind, FORMATS.index(format), operand(a), operand(b), operand(out), float64, get_num_threads())
     return out

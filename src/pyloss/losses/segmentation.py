@@ -29,8 +29,7 @@ class Dice(MaskLoss):
     `pred` has shape (samples, ...), one mask a sample, or (samples, ..., classes) with `per_class`, and `target`
     broadcasts to it; probabilities in [0, 1], of float32, float64, float16, bfloat16 (integers and bool count as
     float64). There is one value for each sample, or for each sample and class, of which ``reduction="mean"`` takes the
-    mean over both.
-    `weight` has one axis, a weight for each sample; or with `per_class` two, samples and classes.
+    mean over both. `weight` has one axis, a weight for each sample; or with `per_class` two, samples and classes.
 
     Parameters
     ----------
@@ -80,32 +79,19 @@ class Jaccard(MaskLoss):
 
     .. math:: \ell = 1 - \frac{I + s}{\sum_i p_i + \sum_i t_i - I + s}, \qquad I = \sum_i p_i t_i
 
-    `pred` has shape (samples, ...), one mask a sample, or (samples, ..., classes) with `per_class`, and `target`
-    broadcasts to it; probabilities in [0, 1], of float32, float64, float16, bfloat16 (integers and bool count as
-    float64). There is one value for each sample, or for each sample and class, of which ``reduction="mean"`` takes the
-    mean over both.
-    `weight` has one axis, a weight for each sample; or with `per_class` two, samples and classes.
+    Inputs and their shapes are those of `Dice`: float32, float64, float16, bfloat16.
 
     Parameters
     ----------
     smooth : float, default 1
-        s, added to both sides of the ratio; at least 0. With 0, two empty masks match: the loss is 0, and so is its
-        gradient.
-    squared : bool, default False
-        The denominator has Σ p² + Σ t².
-    from_logits : bool, default False
-        `pred` are logits: the sigmoid of each element is p, also with `per_class`; the gradient is by the logits.
-    per_class : bool, default False
-        The last axis is the class, and each has its own mask.
-    batch : bool, default False
-        Sum over all samples first: one value, or one for each class. A sample's weight is then that of its part of the
-        sums.
+        As of `Dice`.
+    squared, from_logits, per_class, batch : bool, default False
+        As of `Dice`.
 
     Raises
     ------
     TypeError, ValueError
-        For parameters outside their range; for arguments of the wrong type or shape; for `value_grad_hess`, since the
-        Hessian is not diagonal.
+        As `Dice`.
 
     References
     ----------
@@ -133,12 +119,9 @@ class Tversky(MaskLoss):
 
     .. math:: \ell = 1 - \frac{TP + s}{TP + \alpha FP + \beta FN + s}
 
-    TP = Σ p t, FP = Σ p (1 - t), FN = Σ (1 - p) t. alpha = beta = 1/2 is Dice with twice the smoothing, 1 is Jaccard.
-    `pred` has shape (samples, ...), one mask a sample, or (samples, ..., classes) with `per_class`, and `target`
-    broadcasts to it; probabilities in [0, 1], of float32, float64, float16, bfloat16 (integers and bool count as
-    float64). There is one value for each sample, or for each sample and class, of which ``reduction="mean"`` takes the
-    mean over both.
-    `weight` has one axis, a weight for each sample; or with `per_class` two, samples and classes.
+    TP = Σ p t, FP = Σ p (1 - t), FN = Σ (1 - p) t; if `squared`, FP = Σ p (p - t), FN = Σ t (t - p). alpha = beta = 1/2
+    is Dice with twice the smoothing, 1 is Jaccard.
+    Inputs and their shapes are those of `Dice`: float32, float64, float16, bfloat16.
 
     Parameters
     ----------
@@ -147,23 +130,14 @@ class Tversky(MaskLoss):
     beta : float, default 0.5
         Weight of what is left out of it, the false negatives; at least 0.
     smooth : float, default 1
-        s, added to both sides of the ratio; at least 0. With 0, two empty masks match: the loss is 0, and so is its
-        gradient.
-    squared : bool, default False
-        FP is Σ p (p - t) and FN is Σ t (t - p), as Dice and Jaccard with squares have them.
-    from_logits : bool, default False
-        `pred` are logits: the sigmoid of each element is p, also with `per_class`; the gradient is by the logits.
-    per_class : bool, default False
-        The last axis is the class, and each has its own mask.
-    batch : bool, default False
-        Sum over all samples first: one value, or one for each class. A sample's weight is then that of its part of the
-        sums.
+        As of `Dice`.
+    squared, from_logits, per_class, batch : bool, default False
+        As of `Dice`.
 
     Raises
     ------
     TypeError, ValueError
-        For parameters outside their range; for arguments of the wrong type or shape; for `value_grad_hess`, since the
-        Hessian is not diagonal.
+        As `Dice`.
 
     References
     ----------
@@ -196,11 +170,7 @@ class FocalTversky(MaskLoss):
     TP = Σ p t, FP = Σ p (1 - t), FN = Σ (1 - p) t. Abraham and Khan write the power as the inverse of their gamma, for
     which they take 4/3: that is 0.75 here. Their alpha weighs false negatives; their 0.7 and 0.3 are alpha=0.3,
     beta=0.7 here.
-    `pred` has shape (samples, ...), one mask a sample, or (samples, ..., classes) with `per_class`, and `target`
-    broadcasts to it; probabilities in [0, 1], of float32, float64, float16, bfloat16 (integers and bool count as
-    float64). There is one value for each sample, or for each sample and class, of which ``reduction="mean"`` takes the
-    mean over both.
-    `weight` has one axis, a weight for each sample; or with `per_class` two, samples and classes.
+    Inputs and their shapes are those of `Dice`: float32, float64, float16, bfloat16.
 
     Parameters
     ----------
@@ -211,23 +181,14 @@ class FocalTversky(MaskLoss):
     beta : float, default 0.5
         Weight of what is left out of it, the false negatives; at least 0.
     smooth : float, default 1
-        s, added to both sides of the ratio; at least 0. With 0, two empty masks match: the loss is 0, and so is its
-        gradient.
-    squared : bool, default False
-        FP is Σ p (p - t) and FN is Σ t (t - p), as Dice and Jaccard with squares have them.
-    from_logits : bool, default False
-        `pred` are logits: the sigmoid of each element is p, also with `per_class`; the gradient is by the logits.
-    per_class : bool, default False
-        The last axis is the class, and each has its own mask.
-    batch : bool, default False
-        Sum over all samples first: one value, or one for each class. A sample's weight is then that of its part of the
-        sums.
+        As of `Dice`.
+    squared, from_logits, per_class, batch : bool, default False
+        As of `Dice`.
 
     Raises
     ------
     TypeError, ValueError
-        For parameters outside their range; for arguments of the wrong type or shape; for `value_grad_hess`, since the
-        Hessian is not diagonal.
+        As `Dice`.
 
     References
     ----------

@@ -19,15 +19,13 @@ def _ratio(
     target: ArrayLike,
     sides: Callable[[Array, Array, Array], tuple[Array, Array]],
     slopes: Callable[[Array, Array], tuple[Array, Array]],
-    squared: bool,
-    from_logits: bool,
-    per_class: bool,
-    batch: bool,
+    settings: tuple[bool, bool, bool, bool],
 ) -> Region:
     """1 - a / b, where `sides` makes a and b of Σ p t, Σ p and Σ t, and `slopes` their derivatives of dΣpt and dΣp.
 
     Of squared losses Σ p² and Σ t² take the places of Σ p and Σ t. 0 / 0 is 1.
     """
+    squared, from_logits, per_class, batch = settings
     x = np.asarray(pred, np.float64)
     t = np.broadcast_to(np.asarray(target, np.float64), x.shape)
     p = sigmoid(x) if from_logits else x
@@ -64,10 +62,7 @@ def dice(
         target,
         lambda both, p, t: (2 * both + smooth, p + t + smooth),
         lambda both, p: (2 * both, p),
-        squared,
-        from_logits,
-        per_class,
-        batch,
+        (squared, from_logits, per_class, batch),
     )
 
 
@@ -86,10 +81,7 @@ def jaccard(
         target,
         lambda both, p, t: (both + smooth, p + t - both + smooth),
         lambda both, p: (both, p - both),
-        squared,
-        from_logits,
-        per_class,
-        batch,
+        (squared, from_logits, per_class, batch),
     )
 
 
@@ -113,10 +105,7 @@ def tversky(
         target,
         lambda both, p, t: (both + smooth, both + alpha * (p - both) + beta * (t - both) + smooth),
         lambda both, p: (both, both + alpha * (p - both) - beta * both),
-        squared,
-        from_logits,
-        per_class,
-        batch,
+        (squared, from_logits, per_class, batch),
     )
 
 
