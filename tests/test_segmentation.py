@@ -66,15 +66,14 @@ def test_sizes_and_reductions(case, dtype):
 
 @level
 @full_dtype
-@pytest.mark.parametrize("inner", [(), (1,), (3,), (2, 64), (17, 31), (300, 333), (5, 1, 4099)], ids=str)
+@pytest.mark.parametrize("inner", [(), (3,), (2, 64), (257, 259), (5, 1, 4099)], ids=str)
 @pytest.mark.parametrize("case", [case for case in CASES if not issubclass(case.cls, BoxLoss)], ids=str)
 def test_masks_of_many_shapes(case, inner, dtype):
     """Small ones are a thread's own, large ones go by parts."""
     if case.has("kind") == "softmax" and not inner:
         inner = (1,)  # (a row of probabilities must be one of classes)
     pred, target = case.draw(2, dtype, inner=inner)
-    for reduction in ("mean", "none"):
-        check(case, case.loss().value_and_grad(pred, target, reduction=reduction), pred, target, reduction=reduction)
+    check(case, case.loss().value_and_grad(pred, target, reduction="none"), pred, target)
 
 
 @full_dtype
@@ -222,6 +221,7 @@ def test_targets_of_other_types(case):
 # Threads.
 
 
+@full_dtype
 @pytest.mark.parametrize("inner", [(200,), (70_001,)], ids=str)
 @every_case
 def test_any_number_of_threads_gives_the_same_bits(case, inner, dtype):
