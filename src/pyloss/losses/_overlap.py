@@ -186,11 +186,10 @@ class SortedLoss(RegionLoss):
     def _evaluate(
         self, call: Call, terms: Terms, pred: Array, target: Array, weight: ArrayLike, float64: bool
     ) -> tuple[Any, ...]:
-        labels = self.kind == "softmax"
+        labels, float64 = self.kind == "softmax", needs_float64((pred,))  # targets of 0 and 1 fit into any type
         samples = masks_of(pred, labels)[:1]
         if labels:
             check_classes(target, "target", pred.shape[:-1], pred.shape[-1])
-            float64 = needs_float64((pred,))
         else:
             check_broadcast(target, "target", pred.shape)
         if self.batch and weight is not None:
