@@ -1,6 +1,6 @@
-"""Every loss of predictions with several settings of its parameters, and inputs for it: from what the classes declare.
+"""Every loss of elements or rows with several settings of its parameters, and inputs: from what the classes declare.
 
-Losses of embeddings are in `embedding_cases`.
+Losses of embeddings are in `embedding_cases`, those of masks and boxes in `region_cases`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import pytest
 from pyloss import _arguments, reference
 from pyloss._arguments import Choice, Interval
 from pyloss.losses import PredictionLoss, registered
+from pyloss.losses._elementwise import Elementwise
 from pyloss.losses._rowwise import Rowwise
 
 CLASSES = 10
@@ -220,7 +221,7 @@ def _numbers_in(domain: Interval) -> list[float]:
     return [number for number in (0.75, -1.25, 2.5) if number in domain]
 
 
-LOSSES = {name: cls for name, cls in registered().items() if issubclass(cls, PredictionLoss)}
+LOSSES = {name: cls for name, cls in registered().items() if issubclass(cls, (Elementwise, Rowwise))}
 CASES = [case for cls in LOSSES.values() for case in settings(cls)]
 DEFAULTS = [next(settings(cls)) for cls in LOSSES.values()]
 ELEMENTWISE = [case for case in CASES if not case.rowwise]

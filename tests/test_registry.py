@@ -13,6 +13,7 @@ import embedding_cases
 import pyloss as pl
 import test_combination
 import test_penalties
+import region_cases
 from cases import CASES, LOSSES, other_values
 from pyloss import losses, reference
 from pyloss._arguments import Interval
@@ -39,7 +40,7 @@ every_class = pytest.mark.parametrize("cls", registered().values(), ids=register
 
 @every_class
 def test_loss_is_complete(cls):
-    if cls.name in LOSSES:
+    if cls.name in LOSSES | region_cases.LOSSES:
         kind = what_a_prediction_loss_lacks
     else:
         kind = what_an_embedding_loss_lacks if cls.name in embedding_cases.LOSSES else what_another_loss_lacks
@@ -49,7 +50,7 @@ def test_loss_is_complete(cls):
 
 def test_every_loss_is_of_a_known_kind():
     others = {name: cls for name, cls in registered().items() if issubclass(cls, tuple(OTHERS))}
-    assert registered() == LOSSES | embedding_cases.LOSSES | others
+    assert registered() == LOSSES | region_cases.LOSSES | embedding_cases.LOSSES | others
 
 
 def what_is_missing(cls):
@@ -106,8 +107,8 @@ def what_a_prediction_loss_lacks(cls):
         yield f"the domains info.extra of its inputs {cls.inputs[2:]}"
     if not set(cls.gradients) <= set(cls.inputs):
         yield f"inputs called {cls.gradients}, which it says it has derivatives by"
-    if not any(case.cls is cls for case in CASES):
-        yield "a case in tests/cases.py"
+    if not any(case.cls is cls for case in [*CASES, *region_cases.CASES]):
+        yield "a case in tests/cases.py or tests/region_cases.py"
 
 
 def what_an_embedding_loss_lacks(cls):
@@ -198,6 +199,8 @@ def test_every_kernel_has_a_class():
         kernels.penalty_losses()
     )
     of_embeddings = {*kernels.embedding_losses(), *kernels.tuples_losses(), *kernels.covariance_losses()}
+    of_regions = {*kernels.overlap_losses(), *kernels.lovasz_losses(), *kernels.box_kinds()}
+    assert {name for cls in region_cases.LOSSES.values() for name in cls._kernels()} == of_regions
     used = {name for cls in embedding_cases.LOSSES.values() for name in cls._kernels()}
     assert not of_embeddings - used, f"kernels without a class: {sorted(of_embeddings - used)}"
     assert not used - of_embeddings, f"classes without a kernel: {sorted(used - of_embeddings)}"
@@ -205,7 +208,7 @@ def test_every_kernel_has_a_class():
 
 def test_every_reference_function_has_a_class():
     helpers = {"reduce"} | {f"{name}_count" for name in LOSSES}
-    assert set(reference.__all__) - helpers == set(LOSSES)
+    assert set(reference.__all__) - helpers == set(LOSSES | region_cases.LOSSES)
     functions = {
         name
         for name, value in vars(metric_learning).items()
@@ -227,6 +230,7 @@ def test_every_reference_function_has_a_class():
     [
         (losses._elementwise.Elementwise, "Missing: there is no elementwise kernel 'no_such_kernel'; the list in"),
         (losses._rowwise.Rowwise, "Missing: there is no rowwise kernel 'no_such_kernel'; the list in registry.hpp"),
+        (losses._overlap.MaskLoss, "Missing: there is no kernel 'no_such_kernel'; the lists in registry.hpp lack it"),
         (losses._embedding.EmbeddingLoss, "Missing: there is no kernel 'no_such_kernel'; the lists in registry.hpp"),
         (
             ElementwisePenalty,
@@ -246,6 +250,11 @@ def test_class_with_other_parameters_than_its_kernel_fails_at_once():
 
         class Wrong(losses._elementwise.Elementwise):
             name = "huber"
+
+    with pytest.raises(ImportError, match="the kernel takes"):
+
+        class WrongToo(losses._overlap.MaskLoss):
+            name = "dice"
 
 
 def test_class_without_formula_fails_at_once():

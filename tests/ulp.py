@@ -14,6 +14,7 @@ Reals = NDArray[np.floating]
 BOUNDS = {
     ("erf", "float32"): 2.0,
     ("erf", "float64"): 2.0,
+    ("atan", "float32"): 2.0,
     ("exp", "float32"): 1.0,
     ("log", "float32"): 1.0,
     ("expm1", "float32"): 2.0,
@@ -21,6 +22,7 @@ BOUNDS = {
     ("sigmoid", "float32"): 2.0,
     ("softplus", "float32"): 2.0,
     ("tanh", "float32"): 2.0,
+    ("atan", "float64"): 2.0,
     ("exp", "float64"): 1.0,
     ("log", "float64"): 1.0,
     ("expm1", "float64"): 2.0,
@@ -44,6 +46,7 @@ def truth(name: str, x: Reals) -> Reals:
         if name == "erf":
             return _erf(x)
         return getattr(np, name)(x)
+        return getattr(np, {"atan": "arctan"}.get(name, name))(x)
 
 
 def _erf(x: Reals) -> Reals:

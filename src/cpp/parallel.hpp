@@ -37,6 +37,8 @@ class Interrupt {
   std::atomic<bool> requested_{false};
 };
 
+constexpr std::size_t divide_up(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
+
 /// Calls `work(chunk, thread)` once for every chunk; false if interrupted. `work` must not throw.
 template <class Work>
 bool for_each_chunk(std::size_t chunks, int threads, Interrupt& interrupt, Work&& work) {

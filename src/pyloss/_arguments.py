@@ -295,9 +295,9 @@ def parameter(
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def flag(default: bool) -> Any:
+def flag(default: bool, *, kernel: bool = True) -> Any:
     """Declare a parameter that is True or False."""
-    return parameter(default, _flag)
+    return parameter(default, _flag, kernel=kernel)
 
 
 @dataclass(frozen=True)
@@ -481,6 +481,15 @@ def as_labels(value: ArrayLike, name: str, count: int, classes: int | None = Non
     elif count and (labels.min() < 0 or labels.max() >= 4 * count):
         labels = np.unique(labels, return_inverse=True)[1].reshape(count)
     return np.ascontiguousarray(labels, np.int64)
+
+
+def check_classes(labels: Array, name: str, shape: tuple[int, ...], classes: int) -> None:
+    """Raise unless `labels` has one of as many classes for each place of `shape`."""
+    if not is_integer(labels):
+        raise TypeError(f"{name}: got dtype {labels.dtype}, wanted class indices of an integer dtype")
+    check_shape(labels, name, shape, "a class index for each row of pred")
+    if labels.size and (labels.min() < 0 or labels.max() >= classes):
+        raise bad_label(labels, shape, int(np.argmax((labels < 0) | (labels >= classes))), classes, name=name)
 
 
 def as_indices(value: ArrayLike, name: str, places: int, count: int) -> NDArray[np.int64]:

@@ -17,8 +17,6 @@ from ._arguments import (
     as_rows,
     check_choice,
     check_counted,
-    check_fits,
-    check_out_apart,
     check_quadratic_form,
     check_shape,
     common_dtype,
@@ -29,7 +27,7 @@ from ._arguments import (
     result_dtype,
 )
 from ._native import kernels
-from .losses._call import empty
+from .losses._call import matrix
 from .threads import get_num_threads
 
 __all__ = ["METRICS", "Neighbours", "nearest", "paired", "pairwise", "pairwise_vjp", "within"]
@@ -288,11 +286,7 @@ def pairwise(
     x, y, dtype = _inputs(x, y)
     job, _ = _job(x, y, metric, p, VI)
     shape = (len(x), len(x) if y is None else len(y))
-    if out is None:
-        check_fits(shape, dtype)
-        out = empty(shape, dtype)
-    else:
-        check_out_apart(out, "out", shape, dtype, {"x": x} if y is None else {"x": x, "y": y})
+    out = matrix(out, shape, dtype, {"x": x} if y is None else {"x": x, "y": y})
     kernels.pairwise(*job.of_rows, job.itself, job.float64, operand(out), get_num_threads())
     return out
 

@@ -5,7 +5,9 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <span>
 #include <stdexcept>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -65,6 +67,8 @@ auto without_gil(Work&& work) {
   return result;
 }
 
+inline std::vector<std::string> strings(std::span<const std::string_view> names) { return {names.begin(), names.end()}; }
+
 void bind_elementwise(py::module_& m);
 void bind_rowwise(py::module_& m);
 void bind_pairwise(py::module_& m);
@@ -73,6 +77,9 @@ void bind_tuples(py::module_& m);
 void bind_covariance(py::module_& m);
 void bind_penalty(py::module_& m);
 void bind_combination(py::module_& m);
+void bind_boxes(py::module_& m);
+void bind_lovasz(py::module_& m);
+void bind_overlap(py::module_& m);
 void bind_math(py::module_& m);
 
 }  // namespace pyloss::bindings

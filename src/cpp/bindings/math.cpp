@@ -21,7 +21,8 @@ struct Named {
 };
 
 template <class T>
-constexpr std::array<Named<T>, 8> functions{{{"erf", simd::erf<T>},
+constexpr std::array<Named<T>, 9> functions{{{"atan", simd::atan<T>},
+                                             {"erf", simd::erf<T>},
                                              {"exp", simd::exp<T>},
                                              {"expm1", simd::expm1<T>},
                                              {"log", simd::log<T>},

@@ -21,5 +21,8 @@ PYBIND11_MODULE(PYLOSS_MODULE, m, pybind11::mod_gil_not_used()) {
   bindings::bind_covariance(m);
   bindings::bind_penalty(m);
   bindings::bind_combination(m);
+  bindings::bind_overlap(m);
+  bindings::bind_boxes(m);
+  bindings::bind_lovasz(m);
   bindings::bind_math(m);
 }

@@ -14,8 +14,6 @@
 
 namespace pyloss {
 
-constexpr std::size_t divide_up(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
-
 template <class Use>
 decltype(auto) with_rows(const Matrix& rows, Use&& use) {
   return rows.float64 ? use(static_cast<const double*>(rows.data)) : use(static_cast<const float*>(rows.data));

@@ -1,17 +1,45 @@
 // THE list: a loss that is not named here does not exist.
 #pragma once
 
+#include <array>
+#include <span>
+#include <stdexcept>
+#include <string_view>
+#include <type_traits>
+
 #include "binary.hpp"
+#include "boxes.hpp"
 #include "likelihood.hpp"
 #include "metric_learning.hpp"
 #include "multiclass.hpp"
 #include "penalties.hpp"
 #include "regression.hpp"
+#include "segmentation.hpp"
 
 namespace pyloss {
 
 template <class... Losses>
 struct List {};
+
+/// Names of the losses of a list.
+template <class... Losses>
+std::span<const std::string_view> names_of(List<Losses...>) {
+  static constexpr std::array<std::string_view, sizeof...(Losses)> names{Losses::name...};
+  return names;
+}
+
+/// Returns use(std::type_identity<Loss>) of the loss called `name`.
+template <class Use, class... Losses>
+bool with_named(std::string_view name, Use&& use, List<Losses...>) {
+  bool known = false, result = false;
+  const auto consider = [&]<class Loss>(std::type_identity<Loss> loss) {
+    if (name == Loss::name) known = true, result = use(loss);
+  };
+  (consider(std::type_identity<Losses>{}), ...);
+  if (!known) throw std::invalid_argument("unknown name");
+  return result;
+}
+
 
 using Elementwise = List<MSE, MAE, Huber, Quantile, LogCosh, MSLE, MAPE, SMAPE, SmoothL1, PseudoHuber, Expectile, EpsilonInsensitive, Tukey,
                          Cauchy, Welsch, GemanMcClure, Barron,  // regression
@@ -32,5 +60,15 @@ using OfTuples = List<GivenPairs, GivenTriplets, Quadruplet, Center, CosineEmbed
 using OfCovariances = List<BarlowTwins, VICReg, CORAL>;
 
 using Penalties = List<L1, L2, ElasticNet, EWC>;
+
+// segmentation
+
+using OfOverlaps = List<Dice, Jaccard, Tversky, FocalTversky>;
+
+using OfSortedErrors = List<LovaszHinge, LovaszSoftmax>;
+
+// detection
+
+using OfBoxes = List<IoU, GIoU, DIoU, CIoU>;
 
 }  // namespace pyloss

@@ -20,6 +20,7 @@ PYLOSS_INLINE Pack<T> lane_numbers() {
 /// Tells a loop body which lanes of a pack are real; all of them unless Partial.
 template <class T, bool Partial>
 struct Lanes {
+  static constexpr bool partial = Partial;
   std::size_t count = Pack<T>::lanes;
 
   PYLOSS_INLINE Pack<T> load(const T* from) const {

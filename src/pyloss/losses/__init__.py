@@ -4,6 +4,7 @@ from ._evaluate import evaluate
 from ._loss import Info, Loss, PredictionLoss, find, registered
 from .binary import BCEWithLogits, Hinge
 from .groups import DemographicParity, EqualizedOdds, GroupDRO, WorstGroup
+from .boxes import BoxIoU, box_iou
 from .likelihood import PoissonNLL
 from .metric_learning import (
     CORAL,
@@ -52,6 +53,8 @@ from .regression import (
     Tukey,
     Welsch,
 )
+from .regression import MAE, MSE, Huber, LogCosh, Quantile
+from .segmentation import Dice, FocalTversky, Jaccard, Lovasz, Tversky
 
 __all__ = [
     "CORAL",
@@ -70,6 +73,7 @@ __all__ = [
     "BarlowTwins",
     "Barron",
     "Cauchy",
+    "BoxIoU",
     "Center",
     "Circle",
     "Contrastive",
@@ -84,13 +88,17 @@ __all__ = [
     "GemanMcClure",
     "GroupDRO",
     "GroupLasso",
+    "Dice",
+    "FocalTversky",
     "Hinge",
     "Huber",
     "Info",
     "InfoNCE",
+    "Jaccard",
     "LiftedStructure",
     "LogCosh",
     "Loss",
+    "Lovasz",
     "MultiSimilarity",
     "NPair",
     "NTXent",
@@ -111,6 +119,8 @@ __all__ = [
     "Welsch",
     "WorstGroup",
     "evaluate",
+    "Tversky",
+    "box_iou",
     "find",
     "mine",
     "registered",

@@ -15,7 +15,9 @@ from .._arguments import (
     as_array,
     bad_weight,
     check_broadcast,
+    check_fits,
     check_out,
+    check_out_apart,
     check_reduction,
     operand,
 )
@@ -36,6 +38,15 @@ def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     raw = np.empty(count + _LINE, np.uint8)
     start = -raw.__array_interface__["data"][0] % _LINE
     return raw[start : start + count].view(dtype).reshape(shape)
+
+
+def matrix(out: Array | None, shape: tuple[int, int], dtype: np.dtype[Any], inputs: dict[str, Array]) -> Array:
+    """Return `out`, checked, or a new matrix if it fits in memory."""
+    if out is None:
+        check_fits(shape, dtype)
+        return empty(shape, dtype)
+    check_out_apart(out, "out", shape, dtype, inputs)
+    return out
 
 
 class Call:

@@ -1,7 +1,8 @@
 """Every loss in plain float64 NumPy, as its source writes it: documentation as much as oracle.
 
 Each function has the name of a kernel and takes (pred, target, and the parameters of the class); it returns value,
-gradient and diagonal of the Hessian of each element, not reduced. Of a row loss the value is one for each row.
+gradient and diagonal of the Hessian of each element, not reduced. Of a row loss the value is one for each row. Those of
+masks or boxes have a value for each of these and no Hessian.
 
 `distances` holds the metrics, `metric_learning` the losses of embeddings, `penalties` those of weights,
 `combination` what makes one of several tasks or groups, `randomized` random numbers; they return what they say there.
@@ -14,6 +15,7 @@ from . import penalties as penalties
 from . import randomized as randomized
 from ._terms import reduce
 from .binary import bce_with_logits, hinge
+from .boxes import box_iou
 from .likelihood import poisson_nll
 from .multiclass import cross_entropy, cross_entropy_count
 from .regression import (
@@ -35,6 +37,8 @@ from .regression import (
     tukey,
     welsch,
 )
+from .regression import huber, log_cosh, mae, mse, quantile
+from .segmentation import dice, focal_tversky, jaccard, lovasz, tversky
 
 __all__ = [
     "barron",
@@ -45,9 +49,14 @@ __all__ = [
     "epsilon_insensitive",
     "expectile",
     "geman_mcclure",
+    "box_iou",
+    "dice",
+    "focal_tversky",
     "hinge",
     "huber",
+    "jaccard",
     "log_cosh",
+    "lovasz",
     "mae",
     "mape",
     "mse",
@@ -60,4 +69,5 @@ __all__ = [
     "smooth_l1",
     "tukey",
     "welsch",
+    "tversky",
 ]
