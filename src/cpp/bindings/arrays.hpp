@@ -71,6 +71,7 @@ void bind_pairwise(py::module_& m);
 void bind_embedding(py::module_& m);
 void bind_tuples(py::module_& m);
 void bind_covariance(py::module_& m);
+void bind_ranking(py::module_& m);
 void bind_math(py::module_& m);
 
 }  // namespace pyloss::bindings

@@ -19,5 +19,6 @@ PYBIND11_MODULE(PYLOSS_MODULE, m, pybind11::mod_gil_not_used()) {
   bindings::bind_embedding(m);
   bindings::bind_tuples(m);
   bindings::bind_covariance(m);
+  bindings::bind_ranking(m);
   bindings::bind_math(m);
 }

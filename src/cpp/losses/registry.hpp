@@ -5,6 +5,7 @@
 #include "likelihood.hpp"
 #include "metric_learning.hpp"
 #include "multiclass.hpp"
+#include "ranking.hpp"
 #include "regression.hpp"
 
 namespace pyloss {
@@ -17,6 +18,8 @@ using Elementwise = List<MSE, MAE, Huber, Quantile, LogCosh,  // regression
                          BCEWithLogits, Hinge>;               // binary
 
 using Rowwise = List<CrossEntropy>;  // multiclass
+
+using RankingLosses = List<RankLogistic, RankHinge, RankSquaredHinge, LambdaRank, ListNet, ListMLE>;
 
 // metric learning
 

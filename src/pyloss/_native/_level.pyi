@@ -37,6 +37,17 @@ class ElementwisePlan:
     ) -> list[float]: ...
     def small(self, pred: typing.Any, target: typing.Any, want: int, reduction: typing.Any, /) -> typing.Any: ...
 
+class Queries:
+    """
+    Which items are of the same query, the queries by ascending id; None: all.
+    """
+    def __init__(self, ids: Operand | None, size: int) -> None: ...
+    @property
+    def count(self) -> int:
+        """
+        How many queries there are.
+        """
+
 class RowComponent:
     """
     A row loss with its parameters.
@@ -140,6 +151,30 @@ def pairwise(
 def pairwise_vjp(
     metric: tuple[str, float], x: numpy.ndarray, y: numpy.ndarray, cotangent: Operand, threads: int
 ) -> numpy.typing.NDArray[numpy.float64]: ...
+def ranking(
+    loss: str,
+    parameters: collections.abc.Sequence[float],
+    queries: Queries,
+    pred: Operand,
+    target: Operand,
+    weight: Operand | None,
+    value: Operand | None,
+    grad: Operand | None,
+    hess: Operand | None,
+    mean: bool,
+    want: int,
+    float64: bool,
+    threads: int,
+) -> tuple[float, int | None]:
+    """
+    The reduced value, and the first item whose relevance the loss does not allow, if any: then nothing is written.
+    """
+
+def ranking_losses() -> dict[str, int]:
+    """
+    Name -> number of parameters of every kernel of lists.
+    """
+
 def rowwise(
     components: collections.abc.Sequence[RowComponent],
     scores: Operand,

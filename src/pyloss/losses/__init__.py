@@ -29,6 +29,7 @@ from .metric_learning import (
     mine,
 )
 from .multiclass import CrossEntropy
+from .ranking import LambdaRank, ListMLE, ListNet, PairwiseRank
 from .regression import MAE, MSE, Huber, LogCosh, Quantile
 
 __all__ = [
@@ -50,12 +51,16 @@ __all__ = [
     "Huber",
     "Info",
     "InfoNCE",
+    "LambdaRank",
     "LiftedStructure",
+    "ListMLE",
+    "ListNet",
     "LogCosh",
     "Loss",
     "MultiSimilarity",
     "NPair",
     "NTXent",
+    "PairwiseRank",
     "PoissonNLL",
     "PredictionLoss",
     "ProxyAnchor",
