@@ -449,19 +449,25 @@ Outcome choose(const ListMLE& loss, const Query<double>& query) {
   if (query.want == Want::value) return {value.total(), 1.0};
   // An item takes part in its own choice and in all before it; these by their sums, in units of exp(largest left).
   double earlier = 0.0, earlier_squares = 0.0;
+  // Of these, those in which the item that is now the largest left was not yet; and p (1 - p) of that item in the others.
+  double before = 0.0, before_squares = 0.0, since = 0.0;
   for (std::size_t i = 0; i < n; ++i) {
     const bool leads = lead[i] > 0.0 || i + 1 == n;
     const double total = 1.0 + others[i], height = leads ? 1.0 : e[i];
-    const double chosen = height / total, not_chosen = (leads ? others[i] : 1.0 + others[i + 1]) / total;
+    const double not_chosen = (leads ? others[i] : 1.0 + others[i + 1]) / total;
     const std::size_t at = items[i].index;
     query.in.grad()[at] = height * earlier - not_chosen;
     if (query.want >= Want::hess) {
-      query.in.hess()[at] = std::max(0.0, height * earlier - height * height * earlier_squares) + chosen * not_chosen;
+      since += others[i] / (total * total);
+      const double square = height * height;
+      query.in.hess()[at] =
+          leads ? before - before_squares + since : height * earlier - square * earlier_squares + height / total * not_chosen;
     }
     // The next largest may be lower.
     const double step = leads ? e[i] : 1.0;
     earlier = (earlier + 1.0 / total) * step;
     earlier_squares = (earlier_squares + 1.0 / (total * total)) * (step * step);
+    if (leads) before = earlier, before_squares = earlier_squares, since = 0.0;
   }
   return {value.total(), 1.0};
 }

@@ -101,8 +101,16 @@ def lambda_rank(pred: ArrayLike, target: ArrayLike, query: ArrayLike = None, k: 
 
 
 def _log_softmax(x: Array) -> Array:
-    below = _less(x, np.max(x))
-    return below - np.log(np.sum(np.exp(below)))
+    top = np.argmax(x)
+    below = _less(x, x[top])
+    return below - np.log1p(np.sum(np.exp(np.delete(below, top))))
+
+
+def _of_others(p: Array) -> Array:
+    """1 - p, as the sum of the other probabilities: of the largest, 1 - p would lose the digits."""
+    before = np.concatenate([[0.0], np.cumsum(p)[:-1]])
+    after = np.concatenate([np.cumsum(p[:0:-1])[::-1], [0.0]])
+    return before + after
 
 
 def list_net(pred: ArrayLike, target: ArrayLike, query: ArrayLike = None) -> Result:
@@ -111,7 +119,7 @@ def list_net(pred: ArrayLike, target: ArrayLike, query: ArrayLike = None) -> Res
     def one(s: Array, y: Array) -> OfOne:
         log_p, q = _log_softmax(s), np.exp(_log_softmax(y))
         p = np.exp(log_p)
-        return float(-np.sum(times(q, log_p))), 1.0, p - q, p * (1 - p)
+        return float(-np.sum(times(q, log_p))), 1.0, p - q, p * _of_others(p)
 
     return _by_query(one, pred, target, query)
 
@@ -126,9 +134,9 @@ def list_mle(pred: ArrayLike, target: ArrayLike, query: ArrayLike = None) -> Res
             log_p = _log_softmax(s[left])
             p = np.exp(log_p)
             value -= log_p[0]
-            grad[left] += p
-            grad[left[0]] -= 1
-            hess[left] += p * (1 - p)
+            grad[left[1:]] += p[1:]
+            grad[left[0]] -= _of_others(p)[0]  # p - 1
+            hess[left] += p * _of_others(p)
             left = left[1:]
         return value, 1.0, grad, hess
 
