@@ -447,28 +447,49 @@ def test_lambda_weights_are_changes_of_scikit_learns_ndcg():
     assert_allclose(pl.LambdaRank()(pred, target), want, rtol=1e-12)
 
 
+LEAVES = np.arange(60.0)[:, None]
+"""A feature by which a tree can tell 60 items apart."""
+
+
+def assert_is_a_step(step, leaves, k, pred, target, query, hessian=1.0, tolerance=1e-5):
+    """A leaf has minus the sum of its items' gradients over that of their Hessians in it."""
+    assert len(np.unique(leaves)) > 30
+    _, grad, hess = pl.LambdaRank(k=k).value_grad_hess(pred, target, query, reduction="sum")
+    grads, bends = (np.bincount(leaves, each)[leaves] for each in (grad, hess))
+    with np.errstate(invalid="ignore"):
+        want = np.where(bends == 0, 0.0, -grads / (hessian * bends))
+    assert_allclose(step, want, rtol=tolerance, atol=1e-5)
+
+
 @pytest.mark.parametrize("k", [3, 30])
 def test_lambda_rank_is_lightgbms(k):
-    """A tree with a leaf for each item has -gradient / Hessian in it."""
     lightgbm = pytest.importorskip("lightgbm")
-    n = 60
-    pred, target = draw(n)
-    query = np.arange(n) // 20
+    (pred, target), query = draw(60), np.arange(60) // 20
     data = lightgbm.Dataset(
-        np.arange(n)[:, None] + 0.0, target, group=np.bincount(query), init_score=pred,
-        params={"min_data_in_bin": 1, "feature_pre_filter": False, "max_bin": 10 * n, "verbose": -1},
+        LEAVES, target, group=np.bincount(query), init_score=pred,
+        params={"min_data_in_bin": 1, "feature_pre_filter": False, "max_bin": 1000, "verbose": -1},
     )  # fmt: skip
     parameters = {"objective": "lambdarank", "lambdarank_norm": False, "lambdarank_truncation_level": k, "sigmoid": 1.0,
-                  "num_leaves": 2 * n, "min_data_in_leaf": 1, "min_sum_hessian_in_leaf": 1e-3, "learning_rate": 1.0,
+                  "num_leaves": 120, "min_data_in_leaf": 1, "min_sum_hessian_in_leaf": 1e-3, "learning_rate": 1.0,
                   "boost_from_average": False, "verbose": -1, "num_threads": 1}  # fmt: skip
     booster = lightgbm.train(parameters, data, num_boost_round=1)
-    leaves = booster.predict(np.arange(n)[:, None] + 0.0, pred_leaf=True)[:, 0]
-    assert len(np.unique(leaves)) > n / 2
-    step = booster.predict(np.arange(n)[:, None] + 0.0, raw_score=True)
-    _, grad, hess = pl.LambdaRank(k=k).value_grad_hess(pred, target, query, reduction="sum")
+    leaves = booster.predict(LEAVES, pred_leaf=True).ravel().astype(int)
     # It reads the sigmoid from a table of steps of 5e-5.
-    total = [np.bincount(leaves.astype(int), each) for each in (grad, hess)]
-    assert_allclose(step, -(total[0] / np.maximum(total[1], 1e-300))[leaves.astype(int)], rtol=1e-4, atol=1e-5)
+    assert_is_a_step(booster.predict(LEAVES, raw_score=True), leaves, k, pred, target, query, tolerance=1e-4)
+
+
+@pytest.mark.parametrize("k", [3, 30])
+def test_lambda_rank_is_xgboosts(k):
+    xgboost = pytest.importorskip("xgboost")
+    (pred, target), query = draw(60), np.arange(60) // 20
+    data = xgboost.DMatrix(LEAVES, label=target, qid=query, base_margin=pred)
+    parameters = {"objective": "rank:ndcg", "lambdarank_pair_method": "topk", "lambdarank_num_pair_per_sample": k,
+                  "lambdarank_normalization": False, "lambdarank_score_normalization": False, "eta": 1.0,
+                  "tree_method": "exact", "max_depth": 30, "min_child_weight": 0, "reg_lambda": 0}  # fmt: skip
+    booster = xgboost.train(parameters, data, 1)
+    leaves = booster.predict(data, pred_leaf=True).ravel().astype(int)
+    step = booster.predict(data, output_margin=True) - pred
+    assert_is_a_step(step, leaves, k, pred, target, query, hessian=2.0)
 
 
 # Bad input.

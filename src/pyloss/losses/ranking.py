@@ -90,7 +90,8 @@ class LambdaRank(RankingLoss):
     and Hessian are those of the sum with these weights, as in the boosters. A pair counts if the better placed of the
     two is among the first k, and maxDCG is that of the k most relevant items: LightGBM's
     ``lambdarank_truncation_level``, with ``lambdarank_norm=False`` and sigmoid 1; and XGBoost's
-    ``lambdarank_num_pair_per_sample`` with ``lambdarank_pair_method="topk"``.
+    ``lambdarank_num_pair_per_sample`` with ``lambdarank_pair_method="topk"`` and its normalizations off, whose Hessian
+    is twice this one.
 
     The mean is over the queries with items of different relevance. Others are 0 and do not count. A query with NaN, in
     scores or relevance, is NaN, as are its derivatives; others are not touched. Equal infinities are 0 apart.
@@ -114,7 +115,7 @@ class LambdaRank(RankingLoss):
     >>> import pyloss as pl
     >>> value, grad, hess = pl.LambdaRank().value_grad_hess([0.0, 0.0, 1.0], [2, 0, 1], [5, 5, 5])
     >>> round(value, 4), grad.round(4), hess.round(4)
-    (0.4439, array([-0.3154,  0.1161,  0.1992]), array([0.1214, 0.0619, 0.1053]))
+    (0.3851, array([-0.2027,  0.0911,  0.1116]), array([0.067 , 0.0541, 0.067 ]))
     """
 
     k: int | None = count_or_none()

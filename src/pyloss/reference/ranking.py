@@ -21,7 +21,9 @@ OfOne: TypeAlias = tuple[float, float, Array, Array]
 """Value, count, gradient and Hessian of one query."""
 
 
-def _by_query(one: Callable[[Array, Array], OfOne], pred: ArrayLike, target: ArrayLike, query: ArrayLike) -> Result:
+def _by_query(
+    one: Callable[[Array, Array], OfOne], pred: ArrayLike, target: ArrayLike, query: ArrayLike | None
+) -> Result:
     """Apply a function of scores and relevances to each query."""
     s, y = np.asarray(pred, np.float64), np.asarray(target, np.float64)
     ids = np.zeros(s.shape, np.int64) if query is None else np.asarray(query)
@@ -57,7 +59,7 @@ def _over_pairs(weight: Array, phi: tuple[Array, Array, Array]) -> tuple[float, 
 
 
 def pairwise_rank(
-    pred: ArrayLike, target: ArrayLike, query: ArrayLike = None, kind: str = "logistic", margin: float = 1.0
+    pred: ArrayLike, target: ArrayLike, query: ArrayLike | None = None, kind: str = "logistic", margin: float = 1.0
 ) -> Result:
     """Sum of phi(s_i - s_j) over y_i > y_j (Burges 2005; Herbrich 2000), counting the pairs.
 
@@ -80,7 +82,7 @@ def pairwise_rank(
     return _by_query(one, pred, target, query)
 
 
-def lambda_rank(pred: ArrayLike, target: ArrayLike, query: ArrayLike = None, k: int | None = None) -> Result:
+def lambda_rank(pred: ArrayLike, target: ArrayLike, query: ArrayLike | None = None, k: int | None = None) -> Result:
     """Sum of |change of NDCG@k if i and j change places| log(1 + e^-(s_i - s_j)) over y_i > y_j (Burges 2010).
 
     The first of the two is among the k with the highest scores. Derivatives take the weights as constant.
@@ -113,7 +115,7 @@ def _of_others(p: Array) -> Array:
     return before + after
 
 
-def list_net(pred: ArrayLike, target: ArrayLike, query: ArrayLike = None) -> Result:
+def list_net(pred: ArrayLike, target: ArrayLike, query: ArrayLike | None = None) -> Result:
     """-Σ softmax(y) log softmax(s) (Cao 2007, top one)."""
 
     def one(s: Array, y: Array) -> OfOne:
@@ -124,7 +126,7 @@ def list_net(pred: ArrayLike, target: ArrayLike, query: ArrayLike = None) -> Res
     return _by_query(one, pred, target, query)
 
 
-def list_mle(pred: ArrayLike, target: ArrayLike, query: ArrayLike = None) -> Result:
+def list_mle(pred: ArrayLike, target: ArrayLike, query: ArrayLike | None = None) -> Result:
     """-log of the Plackett-Luce probability of the items in the order of their relevance (Xia 2008)."""
 
     def one(s: Array, y: Array) -> OfOne:
