@@ -170,7 +170,7 @@ class Pairs {
 
  private:
   struct Row {
-    double value = 0.0, grad = 0.0, hess = 0.0;
+    double grad = 0.0, hess = 0.0;
   };
 
   Ranked<V> all_of(std::size_t i) const {
@@ -206,51 +206,61 @@ class Pairs {
     }
   }
 
-  /// Pairs of i with [begin, end): i is their first, or their second. With `both`, derivatives by the others are added where they belong.
+  PYLOSS_INLINE Terms<V> terms(const Ranked<V>& first, const Ranked<V>& second) const {
+    if constexpr (Loss::arranged == Arranged::by_slack) {
+      return of_pair(loss_, first, second);
+    } else {
+      return loss_(first, second);
+    }
+  }
+
+  /// Pairs of i with [begin, end): i is their first, and their values are added, or their second. With `both`, derivatives by the others
+  /// are added where they belong.
   template <Want want, bool is_first, bool both>
-  Row pairs_with(std::size_t i, std::size_t begin, std::size_t end) const {
-    simd::Sum<T> value, grad, hess;
+  Row pairs_with(std::size_t i, std::size_t begin, std::size_t end, simd::Sum<T>& values) const {
+    simd::Sum<T> value = values, grad, hess;
     const Ranked<V> item = all_of(i);
     simd::for_each_pack<T>(end - begin, [&](std::size_t k, auto place, auto lanes) PYLOSS_INLINE_LAMBDA {
       const std::size_t j = begin + k;
       const Ranked<V> other = some(j, lanes);
-      const Terms<V> terms = is_first ? loss_(item, other) : loss_(other, item);
-      if constexpr (is_first) value.add(place, lanes.or_zero(terms.value));
+      const Terms<V> pair = is_first ? terms(item, other) : terms(other, item);
+      if constexpr (is_first) value.add(place, lanes.or_zero(pair.value));
       if constexpr (want >= Want::grad) {
-        const V g = lanes.or_zero(is_first ? terms.grad : -terms.grad);
+        const V g = lanes.or_zero(is_first ? pair.grad : -pair.grad);
         grad.add(place, g);
         if constexpr (both) add_wide(grads_ + j, -g);
       }
       if constexpr (want >= Want::hess) {
-        const V h = lanes.or_zero(terms.hess);
+        const V h = lanes.or_zero(pair.hess);
         hess.add(place, h);
         if constexpr (both) add_wide(bends_ + j, h);
       }
     });
-    return {value.total(), grad.total(), hess.total()};
+    values = value;
+    return {want >= Want::grad ? grad.total() : 0.0, want >= Want::hess ? hess.total() : 0.0};
   }
 
   template <Want want>
   double all() {
-    double value = 0.0;
+    simd::Sum<T> value;
     for (std::size_t i = 0; i < first_rows_; ++i) {
-      const Row row = pairs_with<want, true, true>(i, behind(i), query_.size);
-      value += row.value;
+      const Row row = pairs_with<want, true, true>(i, behind(i), query_.size, value);
       if constexpr (want >= Want::grad) grads_[i] += row.grad;
       if constexpr (want >= Want::hess) bends_[i] += row.hess;
     }
-    return value;
+    return value.total();
   }
 
   template <Want want>
   double row(std::size_t i) {
-    const Row first = pairs_with<want, true, false>(i, behind(i), query_.size);
+    simd::Sum<T> value;
+    const Row first = pairs_with<want, true, false>(i, behind(i), query_.size, value);
     if constexpr (want >= Want::grad) {
-      const Row second = pairs_with<want, false, false>(i, 0, before(i));
+      const Row second = pairs_with<want, false, false>(i, 0, before(i), value);
       grads_[i] = first.grad + second.grad;
       if constexpr (want >= Want::hess) bends_[i] = first.hess + second.hess;
     }
-    return first.value;
+    return value.total();
   }
 
   Outcome finish(double value) const {
@@ -304,17 +314,17 @@ class SlackSums {
   double slack(double better, double worse) const { return loss_.margin - (better == worse ? 0.0 : better - worse); }
 
   /// The slacks of all pairs in a group have grown.
-  static void grow(Slacks& of, double by) {
+  static void grow(Slacks<double>& of, double by) {
     if (of.count == 0.0 || !(by > 0.0)) return;
     of.squares += by * (2.0 * of.sum + of.count * by);
     of.sum += of.count * by;
   }
-  static void take(Slacks& of, double slack) {
+  static void take(Slacks<double>& of, double slack) {
     of.count += 1.0;
     of.sum += slack;
     of.squares += slack * slack;
   }
-  void add(std::size_t place, double sign, const Slacks& of) {
+  void add(std::size_t place, double sign, const Slacks<double>& of) {
     const std::size_t at = items_[place].index;
     if (query_.want >= Want::grad) query_.in.grad()[at] += sign * loss_.slope(of);
     if (query_.want >= Want::hess) query_.in.hess()[at] += loss_.bend(of);
@@ -340,7 +350,7 @@ class SlackSums {
 
   /// The more relevant items [begin, middle) against the less relevant [middle, end).
   void compare(std::size_t begin, std::size_t middle, std::size_t end) {
-    Slacks of;
+    Slacks<double> of{};
     for (std::size_t i = middle, j = end; i-- > begin;) {
       if (i + 1 < middle) grow(of, score(i + 1) - score(i));
       for (double x; j > middle && (x = slack(score(i), score(j - 1))) > 0.0; --j) take(of, x);
@@ -616,7 +626,8 @@ class Ranking {
       if (stop()) return;
       outcome = n > large ? pairs.run(threads) : pairs.run();
     } else if constexpr (Loss::arranged == Arranged::by_slack) {
-      outcome = SlackSums<Loss>(loss_, query).run();
+      // Of few items, to look at all pairs is less work than to sort.
+      outcome = n <= 256 ? Pairs<T, Loss>(loss_, query, nullptr).run() : SlackSums<Loss>(loss_, query).run();
     } else {
       outcome = choose(loss_, query);
     }

@@ -23,10 +23,16 @@ struct Ranked {
   V score, gain, discount;
 };
 
-/// log(1 + e^-d) of the lead d of one score over another; equal infinities are a tie. With e = exp(-|d|) in [0, 1] nothing overflows.
+/// The lead of one score over another; equal infinities are a tie.
+template <class V>
+V lead(V first, V second) {
+  return select(first == second, 0.0, first - second);
+}
+
+/// log(1 + e^-d) of the lead d. With e = exp(-|d|) in [0, 1] nothing overflows.
 template <class V>
 Terms<V> logistic_of_lead(V first, V second) {
-  const V d = select(first == second, 0.0, first - second);
+  const V d = lead(first, second);
   const V e = exp_nonpositive(-abs(d)), s = 1.0 / (1.0 + e);
   return {.value = max(-d, 0.0) + log1p_unit(e), .grad = -select(d < 0.0, s, e * s), .hess = e * s * s};
 }
@@ -66,19 +72,38 @@ struct LambdaRank {
   }
 };
 
-/// Of an item's pairs whose slack margin - d is positive: how many there are, the sum of the slacks and that of their squares.
+/// Of some pairs, those whose slack margin - d is positive: how many they are, the sum of the slacks and that of their squares.
+template <class V>
 struct Slacks {
-  double count = 0.0, sum = 0.0, squares = 0.0;
+  V count, sum, squares;
 };
 
+/// What a loss of slacks is for a pair by itself.
+template <class Loss, class V>
+Terms<V> of_pair(const Loss& loss, const Ranked<V>& first, const Ranked<V>& second) {
+  const V slack = loss.margin - lead(first.score, second.score), excess = max(slack, 0.0);
+  const Slacks<V> of{select(slack > 0.0, 1.0, 0.0), excess, excess * excess};
+  return {.value = loss.value(of), .grad = -loss.slope(of), .hess = loss.bend(of)};
+}
+
+/// The slope is by how much the value grows with the slacks.
 struct RankHinge {
   static constexpr auto name = "rank_hinge";
   static constexpr auto arranged = Arranged::by_slack;
   double margin;
 
-  static double value(const Slacks& of) { return of.sum; }
-  static double slope(const Slacks& of) { return of.count; }
-  static double bend(const Slacks&) { return 0.0; }
+  template <class V>
+  static V value(const Slacks<V>& of) {
+    return of.sum;
+  }
+  template <class V>
+  static V slope(const Slacks<V>& of) {
+    return of.count;
+  }
+  template <class V>
+  static V bend(const Slacks<V>&) {
+    return 0.0;
+  }
 };
 
 struct RankSquaredHinge {
@@ -86,9 +111,18 @@ struct RankSquaredHinge {
   static constexpr auto arranged = Arranged::by_slack;
   double margin;
 
-  static double value(const Slacks& of) { return of.squares; }
-  static double slope(const Slacks& of) { return 2.0 * of.sum; }
-  static double bend(const Slacks& of) { return 2.0 * of.count; }
+  template <class V>
+  static V value(const Slacks<V>& of) {
+    return of.squares;
+  }
+  template <class V>
+  static V slope(const Slacks<V>& of) {
+    return 2.0 * of.sum;
+  }
+  template <class V>
+  static V bend(const Slacks<V>& of) {
+    return 2.0 * of.count;
+  }
 };
 
 /// The cross-entropy of the scores' softmax p and the relevances' softmax q; `surprise` is -log p.

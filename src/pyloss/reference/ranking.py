@@ -105,14 +105,14 @@ def lambda_rank(pred: ArrayLike, target: ArrayLike, query: ArrayLike | None = No
 def _log_softmax(x: Array) -> Array:
     top = np.argmax(x)
     below = _less(x, x[top])
-    return below - np.log1p(np.sum(np.exp(np.delete(below, top))))
+    return np.asarray(below - np.log1p(np.sum(np.exp(np.delete(below, top)))))
 
 
 def _of_others(p: Array) -> Array:
     """1 - p, as the sum of the other probabilities: of the largest, 1 - p would lose the digits."""
     before = np.concatenate([[0.0], np.cumsum(p)[:-1]])
     after = np.concatenate([np.cumsum(p[:0:-1])[::-1], [0.0]])
-    return before + after
+    return np.asarray(before + after)
 
 
 def list_net(pred: ArrayLike, target: ArrayLike, query: ArrayLike | None = None) -> Result:
