@@ -103,9 +103,10 @@ def test_hard_scores(case, values, dtype, level):
     rng = np.random.default_rng(0)
     with np.errstate(over="ignore"):
         pred = rng.choice(np.array(values).astype(dtype), 400)
-    target, query = rng.choice([0.0, 1.0, 3.0, -0.0], 400), np.arange(400) // 8
-    results = case.loss().value_grad_hess(pred, target, query, reduction="none")
-    Expected(case, pred, target, query).check(results, None, "none")
+    target = rng.choice([0.0, 1.0, 3.0, -0.0], 400)
+    for query in (np.arange(400) // 8, None):
+        results = case.loss().value_grad_hess(pred, target, query, reduction="none")
+        Expected(case, pred, target, query).check(results, None, "none")
 
 
 @pytest.mark.parametrize("offset", [0.0, 1e4, 1e8])

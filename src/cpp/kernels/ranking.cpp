@@ -170,7 +170,7 @@ class Pairs {
 
  private:
   struct Row {
-    double grad = 0.0, hess = 0.0;
+    double value = 0.0, grad = 0.0, hess = 0.0;
   };
 
   Ranked<V> all_of(std::size_t i) const {
@@ -214,11 +214,11 @@ class Pairs {
     }
   }
 
-  /// Pairs of i with [begin, end): i is their first, and their values are added, or their second. With `both`, derivatives by the others
-  /// are added where they belong.
+  /// Pairs of i with [begin, end): i is their first, or their second and their values do not count again. With `both`, derivatives by the
+  /// others are added where they belong.
   template <Want want, bool is_first, bool both>
-  Row pairs_with(std::size_t i, std::size_t begin, std::size_t end, simd::Sum<T>& values) const {
-    simd::Sum<T> value = values, grad, hess;
+  Row pairs_with(std::size_t i, std::size_t begin, std::size_t end) const {
+    simd::Sum<T> value, grad, hess;
     const Ranked<V> item = all_of(i);
     simd::for_each_pack<T>(end - begin, [&](std::size_t k, auto place, auto lanes) PYLOSS_INLINE_LAMBDA {
       const std::size_t j = begin + k;
@@ -236,31 +236,30 @@ class Pairs {
         if constexpr (both) add_wide(bends_ + j, h);
       }
     });
-    values = value;
-    return {want >= Want::grad ? grad.total() : 0.0, want >= Want::hess ? hess.total() : 0.0};
+    return {is_first ? value.total() : 0.0, want >= Want::grad ? grad.total() : 0.0, want >= Want::hess ? hess.total() : 0.0};
   }
 
   template <Want want>
   double all() {
-    simd::Sum<T> value;
+    double value = 0.0;
     for (std::size_t i = 0; i < first_rows_; ++i) {
-      const Row row = pairs_with<want, true, true>(i, behind(i), query_.size, value);
+      const Row row = pairs_with<want, true, true>(i, behind(i), query_.size);
+      value += row.value;
       if constexpr (want >= Want::grad) grads_[i] += row.grad;
       if constexpr (want >= Want::hess) bends_[i] += row.hess;
     }
-    return value.total();
+    return value;
   }
 
   template <Want want>
   double row(std::size_t i) {
-    simd::Sum<T> value;
-    const Row first = pairs_with<want, true, false>(i, behind(i), query_.size, value);
+    const Row first = pairs_with<want, true, false>(i, behind(i), query_.size);
     if constexpr (want >= Want::grad) {
-      const Row second = pairs_with<want, false, false>(i, 0, before(i), value);
+      const Row second = pairs_with<want, false, false>(i, 0, before(i));
       grads_[i] = first.grad + second.grad;
       if constexpr (want >= Want::hess) bends_[i] = first.hess + second.hess;
     }
-    return value.total();
+    return first.value;
   }
 
   Outcome finish(double value) const {
