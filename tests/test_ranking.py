@@ -24,8 +24,8 @@ hinges = pytest.mark.parametrize("kind", ["hinge", "squared_hinge"])
 # Against the reference.
 
 
-@pytest.mark.parametrize("levels", [0, 2, 4])
-@pytest.mark.parametrize("n", [0, 1, 2, 3, 17, 64, 301])
+@pytest.mark.parametrize("levels", [0, 4])
+@pytest.mark.parametrize("n", [0, 1, 3, 17, 64, 301])
 @every_case
 def test_kernel_agrees_with_reference(case, n, levels, dtype, level):
     pred, target = draw(n, levels, dtype)
@@ -396,10 +396,13 @@ def torch_pairs(torch, pred, target):
     return s, s[i], s[j]
 
 
-@pytest.mark.parametrize("margin", [1.0, 0.3])
-def test_hinge_is_torch_margin_ranking_loss(margin):
+@pytest.mark.parametrize("n", [60, 400])
+@pytest.mark.parametrize(("margin", "whole"), [(1.0, False), (0.3, False), (1.0, True)])
+def test_hinge_is_torch_margin_ranking_loss(margin, whole, n):
+    """Whole scores are at the kink in many pairs."""
     torch = pytest.importorskip("torch")
-    pred, target = draw(60)
+    pred, target = draw(n)
+    pred = np.round(pred) if whole else pred
     s, first, second = torch_pairs(torch, pred, target)
     want = torch.nn.functional.margin_ranking_loss(first, second, torch.ones_like(first), margin=margin)
     want.backward()

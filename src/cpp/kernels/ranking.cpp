@@ -352,7 +352,7 @@ class SlackSums {
     Slacks<double> of{};
     for (std::size_t i = middle, j = end; i-- > begin;) {
       if (i + 1 < middle) grow(of, score(i + 1) - score(i));
-      for (double x; j > middle && (x = slack(score(i), score(j - 1))) > 0.0; --j) take(of, x);
+      for (double x; j > middle && (x = slack(score(i), score(j - 1))) >= 0.0; --j) take(of, x);
       value_ += loss_.value(of);
       add(i, -1.0, of);
     }
@@ -360,7 +360,7 @@ class SlackSums {
     of = {};
     for (std::size_t j = middle, i = begin; j < end; ++j) {
       if (j > middle) grow(of, score(j) - score(j - 1));
-      for (double x; i < middle && (x = slack(score(i), score(j))) > 0.0; ++i) take(of, x);
+      for (double x; i < middle && (x = slack(score(i), score(j))) >= 0.0; ++i) take(of, x);
       add(j, 1.0, of);
     }
   }

@@ -72,7 +72,8 @@ struct LambdaRank {
   }
 };
 
-/// Of some pairs, those whose slack margin - d is positive: how many they are, the sum of the slacks and that of their squares.
+/// Of some pairs, those whose slack margin - d is not negative: how many they are, the sum of the slacks and that of their squares. At the
+/// kink a pair counts, as in torch.
 template <class V>
 struct Slacks {
   V count, sum, squares;
@@ -82,7 +83,7 @@ struct Slacks {
 template <class Loss, class V>
 Terms<V> of_pair(const Loss& loss, const Ranked<V>& first, const Ranked<V>& second) {
   const V slack = loss.margin - lead(first.score, second.score), excess = max(slack, 0.0);
-  const Slacks<V> of{select(slack > 0.0, 1.0, 0.0), excess, excess * excess};
+  const Slacks<V> of{select(slack >= 0.0, 1.0, 0.0), excess, excess * excess};
   return {.value = loss.value(of), .grad = -loss.slope(of), .hess = loss.bend(of)};
 }
 

@@ -21,7 +21,7 @@ class PairwiseRank(RankingLoss):
 
     s are the scores `pred`, y the relevances `target`, and pairs are of the same query. The kinds are "logistic"
     (RankNet), "hinge" and "squared_hinge". The hinges of n items are found in O(n log n), the logistic kind compares
-    all pairs.
+    all pairs. At the kink, d = m, the hinge has slope -1 and the squared one a Hessian, as in torch.
 
     The mean is over all pairs of all queries, each with the weight of its query. A query of n items has O(n²) pairs:
     ``weight = 1 / pairs`` of each query (0 where it has none) lets all queries count alike, their pairs averaged.
@@ -50,10 +50,10 @@ class PairwiseRank(RankingLoss):
     --------
     >>> import pyloss as pl
     >>> loss = pl.PairwiseRank(kind="hinge")
-    >>> loss.value_and_grad([2.0, 1.5, 0.0, 1.0], [1, 0, 0, 2], reduction="sum")
-    (4.0, array([ 0.,  2.,  0., -2.]))
-    >>> loss([2.0, 1.5, 0.0, 1.0], [1, 0, 0, 2], [7, 7, 3, 3], reduction="none")
-    array([0. , 0.5])
+    >>> loss.value_and_grad([2.0, 1.5, 0.25, 1.0], [1, 0, 0, 2], reduction="sum")
+    (4.25, array([ 0.,  2.,  1., -3.]))
+    >>> loss([2.0, 1.5, 0.25, 1.0], [1, 0, 0, 2], [7, 7, 3, 3], reduction="none")
+    array([0.25, 0.5 ])
     """
 
     kind: str = choice("logistic", ("logistic", "hinge", "squared_hinge"))

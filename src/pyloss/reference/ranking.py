@@ -69,7 +69,7 @@ def pairwise_rank(
     def one(s: Array, y: Array) -> OfOne:
         d = _less(s[:, None], s)
         slack = np.maximum(margin - d, 0.0)
-        active = np.where(slack > 0, 1.0, 0.0)
+        active = np.where(margin - d >= 0, 1.0, 0.0)  # at the kink too, as in torch
         phi = {
             "logistic": _logistic(d),
             "hinge": (slack, -active, np.zeros_like(d)),
