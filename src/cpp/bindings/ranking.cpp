@@ -49,7 +49,7 @@ void bind_ranking(py::module_& m) {
         call.float64 = float64;
         call.threads = threads;
         const RankingResult result = without_gil([&](Interrupt& interrupt) { return run_ranking(call, queries, interrupt); });
-        return py::make_tuple(result.value, result.bad_item);
+        return std::pair(result.value, result.bad_item);
       },
       py::arg("loss"), py::arg("parameters"), py::arg("queries"), py::arg("pred"), py::arg("target"), py::arg("weight"), py::arg("value"),
       py::arg("grad"), py::arg("hess"), py::arg("mean"), py::arg("want"), py::arg("float64"), py::arg("threads"),

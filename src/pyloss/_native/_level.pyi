@@ -37,17 +37,6 @@ class ElementwisePlan:
     ) -> list[float]: ...
     def small(self, pred: typing.Any, target: typing.Any, want: int, reduction: typing.Any, /) -> typing.Any: ...
 
-class Queries:
-    """
-    Which items are of the same query, the queries by ascending id; None: all.
-    """
-    def __init__(self, ids: Operand | None, size: int) -> None: ...
-    @property
-    def count(self) -> int:
-        """
-        How many queries there are.
-        """
-
 class RowComponent:
     """
     A row loss with its parameters.
@@ -62,6 +51,17 @@ class RowComponent:
         temperature: float,
         ignored: int | None,
     ) -> None: ...
+
+class Queries:
+    """
+    Which items are of the same query, the queries by ascending id; None: all.
+    """
+    def __init__(self, ids: Operand | None, size: int) -> None: ...
+    @property
+    def count(self) -> int:
+        """
+        How many queries there are.
+        """
 
 def check_labels(
     labels: Operand,
