@@ -11,22 +11,25 @@ import pytest
 
 import embedding_cases
 import pyloss as pl
+import ranking_cases
+import region_cases
 import test_combination
 import test_penalties
-import region_cases
 from cases import CASES, LOSSES, other_values
 from pyloss import losses, reference
 from pyloss._arguments import Interval
 from pyloss.losses import registered
 from pyloss.losses._groups import GroupLoss
 from pyloss.losses._penalty import ElementwisePenalty, Penalty
-from pyloss.reference import metric_learning
+from pyloss.reference import metric_learning, ranking
 
 SECTIONS = [".. math::", "References\n", "Examples\n"]
 GIVEN = {"contrastive": ("pairs", "contrastive_pairs"), "triplet": ("triplets", "triplet_indexed")}
 """Losses of embeddings that also take tuples: the argument, and the reference function of these."""
 HOW_TRIPLETS_ARE_CHOSEN = {"mining", "swap"}
 """Parameters that its reference function leaves to `mine` and to `triplet_indexed`."""
+
+DTYPES = ("float32", "float64", "float16", "bfloat16", "shape")
 
 OTHERS = {
     Penalty: (reference.penalties, test_penalties.NAMES),
@@ -40,17 +43,20 @@ every_class = pytest.mark.parametrize("cls", registered().values(), ids=register
 
 @every_class
 def test_loss_is_complete(cls):
-    if cls.name in LOSSES | region_cases.LOSSES:
-        kind = what_a_prediction_loss_lacks
-    else:
-        kind = what_an_embedding_loss_lacks if cls.name in embedding_cases.LOSSES else what_another_loss_lacks
-    missing = [*what_is_missing(cls), *kind(cls)]
+    kinds = {
+        what_a_prediction_loss_lacks: LOSSES | region_cases.LOSSES,
+        what_an_embedding_loss_lacks: embedding_cases.LOSSES,
+        what_a_ranking_loss_lacks: ranking_cases.LOSSES,
+    }
+    lacks = next((lacks for lacks, known in kinds.items() if cls.name in known), what_another_loss_lacks)
+    missing = [*what_is_missing(cls), *lacks(cls)]
     assert not missing, f"{cls.__name__} lacks: " + "; ".join(missing)
 
 
 def test_every_loss_is_of_a_known_kind():
     others = {name: cls for name, cls in registered().items() if issubclass(cls, tuple(OTHERS))}
-    assert registered() == LOSSES | region_cases.LOSSES | embedding_cases.LOSSES | others
+    of_predictions = LOSSES | region_cases.LOSSES | ranking_cases.LOSSES
+    assert registered() == of_predictions | embedding_cases.LOSSES | others
 
 
 def what_is_missing(cls):
@@ -122,30 +128,46 @@ def what_an_embedding_loss_lacks(cls):
         if not any(case.cls is cls and case.given == argument for case in embedding_cases.CASES):
             yield f"a case of given {argument} in tests/embedding_cases.py"
     for name, parameters in wanted.items():
-        function = getattr(metric_learning, name, None)
-        if function is None:
-            yield f"a function {name!r} in pyloss/reference/metric_learning.py"
-            continue
-        known = inspect.signature(function).parameters
-        names = [field.name for field in parameters]
-        if list(known)[len(known) - len(names) :] != names:
-            yield f"the parameters ({', '.join(names)}) last in {name}() of the reference, in this order"
-        elif any(known[field.name].default != field.default for field in parameters):
-            yield f"the class's defaults in {name}() of the reference"
-        if not inspect.getdoc(function):
-            yield f"a docstring of {name}() in the reference, with formula and source"
+        yield from what_the_reference_lacks(metric_learning, name, parameters)
     for field in fields:
         if not embedding_cases.settings_of(cls)[field.name] - {field.default}:
             yield f"a case with the parameter {field.name!r} other than its default in tests/embedding_cases.py"
-    yield from what_verbs_lack(cls, "__call__", "value_and_grad")
-    for dtype in ("float32", "float64", "float16", "bfloat16", "shape"):
-        if dtype not in (inspect.getdoc(cls.__call__) or ""):
-            yield f"the word {dtype!r} in the docstring of __call__"
+    yield from what_the_verbs_lack(cls, "__call__", "value_and_grad")
     if not any(case.cls is cls for case in embedding_cases.CASES):
         yield "a case in tests/embedding_cases.py"
 
 
-def what_verbs_lack(cls, *verbs):
+def what_a_ranking_loss_lacks(cls):
+    fields = dataclasses.fields(cls)
+    yield from what_the_reference_lacks(ranking, cls.name, fields)
+    if "Raises\n" not in (inspect.getdoc(cls) or ""):
+        yield "the docstring section 'Raises'"
+    for field in fields:
+        if not ranking_cases.settings_of(cls)[field.name] - {field.default}:
+            yield f"a case with the parameter {field.name!r} other than its default in tests/ranking_cases.py"
+    yield from what_the_verbs_lack(cls, "__call__", "value_and_grad", "value_grad_hess")
+    if not any(case.cls is cls for case in ranking_cases.CASES):
+        yield "a case in tests/ranking_cases.py"
+
+
+def what_the_reference_lacks(module, name, fields):
+    """Of a function that has inputs of its own before the parameters."""
+    family = module.__name__.rpartition(".")[2]
+    function = getattr(module, name, None)
+    if function is None:
+        yield f"a function {name!r} in pyloss/reference/{family}.py"
+        return
+    known = inspect.signature(function).parameters
+    names = [field.name for field in fields]
+    if list(known)[len(known) - len(names) :] != names:
+        yield f"the parameters ({', '.join(names)}) last in {name}() of the reference, in this order"
+    elif any(known[f.name].default != f.default for f in fields if f.default is not dataclasses.MISSING):
+        yield f"the class's defaults in {name}() of the reference"
+    if not inspect.getdoc(function):
+        yield f"a docstring of {name}() in the reference, with formula and source"
+
+
+def what_the_verbs_lack(cls, *verbs):
     for verb in verbs:
         doc = inspect.getdoc(getattr(cls, verb)) or ""
         for section in ("Parameters\n", "Returns\n"):
@@ -154,29 +176,21 @@ def what_verbs_lack(cls, *verbs):
         for argument in set(inspect.signature(getattr(cls, verb)).parameters) - {"self"}:
             if not re.search(rf"\b{argument}\b", doc):
                 yield f"the argument {argument!r} in the docstring of {verb}"
+    if not issubclass(cls, tuple(OTHERS)):
+        yield from (
+            f"the word {word!r} in the docstring of __call__"
+            for word in DTYPES
+            if word not in (inspect.getdoc(cls.__call__) or "")
+        )
 
 
 def what_another_loss_lacks(cls):
     module, cases = next(wanted for base, wanted in OTHERS.items() if issubclass(cls, base))
-    fields = dataclasses.fields(cls)
-    function = getattr(module, cls.name, None)
-    if function is None:
-        yield f"a function {cls.name!r} in {module.__name__}"
-    else:
-        known = inspect.signature(function).parameters
-        names = [field.name for field in fields]
-        if list(known)[len(known) - len(names) :] != names:
-            yield f"the parameters ({', '.join(names)}) last in its reference function, in this order"
-        elif any(
-            known[field.name].default != field.default for field in fields if field.default is not dataclasses.MISSING
-        ):
-            yield "the class's defaults in its reference function"
-        if not inspect.getdoc(function):
-            yield "a docstring of its reference function, with formula and source"
+    yield from what_the_reference_lacks(module, cls.name, dataclasses.fields(cls))
     verbs = [verb for verb in ("__call__", "value_and_grad", "value_grad_hess", "prox") if hasattr(cls, verb)]
-    yield from what_verbs_lack(cls, *verbs)
+    yield from what_the_verbs_lack(cls, *verbs)
     doc = (inspect.getdoc(cls) or "") + (inspect.getdoc(cls.__call__) or "")
-    for word in ("Raises\n", "float32", "float64", "float16", "bfloat16", "shape"):
+    for word in ("Raises\n", *DTYPES):
         if word not in doc:
             yield f"the word {word.strip()!r} in the docstring"
     if cls.name not in cases:
@@ -204,25 +218,28 @@ def test_every_kernel_has_a_class():
     used = {name for cls in embedding_cases.LOSSES.values() for name in cls._kernels()}
     assert not of_embeddings - used, f"kernels without a class: {sorted(of_embeddings - used)}"
     assert not used - of_embeddings, f"classes without a kernel: {sorted(used - of_embeddings)}"
+    used = {name for cls in ranking_cases.LOSSES.values() for name in cls._kernels()}
+    assert set(kernels.ranking_losses()) == used
 
 
 def test_every_reference_function_has_a_class():
     helpers = {"reduce"} | {f"{name}_count" for name in LOSSES}
     assert set(reference.__all__) - helpers == set(LOSSES | region_cases.LOSSES)
-    functions = {
-        name
-        for name, value in vars(metric_learning).items()
-        if inspect.isfunction(value) and value.__module__ == metric_learning.__name__ and not name.startswith("_")
-    }
+    helpers = {"mine"} | {given for _, given in GIVEN.values()}
+    assert public_functions(metric_learning) - helpers == set(embedding_cases.LOSSES)
+    assert public_functions(ranking) == set(ranking_cases.LOSSES)
     penalties = {name for name, cls in registered().items() if issubclass(cls, Penalty)}
-    of_weights = {name for name, value in vars(reference.penalties).items() if inspect.isfunction(value)}
-    assert {name for name in of_weights if not name.startswith("_")} == penalties | {
-        f"{name}_prox" for name in penalties
-    }
-    of_many = {name for name, value in vars(reference.combination).items() if inspect.isfunction(value)}
+    assert public_functions(reference.penalties) == penalties | {f"{name}_prox" for name in penalties}
     made_one = {name for name, cls in registered().items() if issubclass(cls, (GroupLoss, pl.UncertaintyWeighted))}
-    assert {name for name in of_many if not name.startswith("_")} == made_one | {"min_norm_gradient", "pcgrad"}
-    assert functions - {"mine"} - {given for _, given in GIVEN.values()} == set(embedding_cases.LOSSES)
+    assert public_functions(reference.combination) == made_one | {"min_norm_gradient", "pcgrad"}
+
+
+def public_functions(module):
+    return {
+        name
+        for name, value in vars(module).items()
+        if inspect.isfunction(value) and value.__module__ == module.__name__ and not name.startswith("_")
+    }
 
 
 @pytest.mark.parametrize(
@@ -237,6 +254,7 @@ def test_every_reference_function_has_a_class():
             "Missing: there is no kernel of weights 'no_such_kernel'; the list in registry.hpp lacks it",
         ),
         (losses._embedding.OneBatch, "Missing: there is no kernel 'no_such_kernel'; the lists in registry.hpp"),
+        (losses._ranking.RankingLoss, "Missing: there is no ranking kernel 'no_such_kernel'; the list in registry.hpp"),
     ],
 )
 def test_class_without_kernel_fails_at_once(base, text):
@@ -256,9 +274,18 @@ def test_class_with_other_parameters_than_its_kernel_fails_at_once():
         class WrongToo(losses._overlap.MaskLoss):
             name = "dice"
 
+    with pytest.raises(ImportError, match="the kernel takes 1 parameters, the class declares 0"):
+
+        class Endless(losses._ranking.RankingLoss):
+            name = "lambda_rank"
+
 
 def test_class_without_formula_fails_at_once():
-    for base, of in ((losses._elementwise.Elementwise, pl.MSE), (losses._embedding.OneBatch, pl.SupCon)):
+    for base, of in (
+        (losses._elementwise.Elementwise, pl.MSE),
+        (losses._embedding.OneBatch, pl.SupCon),
+        (losses._ranking.RankingLoss, pl.ListNet),
+    ):
         with pytest.raises(TypeError, match="math"):
             type("Wordless", (base,), {"name": of.name, "info": of.info, "__doc__": "No formula."})
         assert registered()[of.name] is of

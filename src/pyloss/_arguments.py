@@ -465,6 +465,36 @@ def check_quadratic_form(value: ArrayLike, name: str, rows: Array) -> Array:
     return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))
 
 
+# Ranking.
+
+
+def as_scores(value: ArrayLike, name: str) -> Array:
+    """View `value` as one score for each item, or say what is wrong with it."""
+    array = as_array(value, name)
+    if array.ndim != 1:
+        raise ValueError(f"{name}: got shape {array.shape}, wanted one axis, a score for each item")
+    return array
+
+
+def as_query(value: ArrayLike, name: str, count: int) -> Array:
+    """View `value` as the id of the query of each of `count` items."""
+    ids = as_array(value, name)
+    if not is_integer(ids) and ids.size:
+        raise TypeError(f"{name}: got dtype {ids.dtype}, wanted ids of an integer dtype")
+    check_shape(ids, name, (count,), "an id for each item")
+    return ids if is_integer(ids) else np.empty(0, np.int64)
+
+
+def bad_relevance(target: Array, item: int) -> ValueError:
+    """Error for the relevance of an item."""
+    return ValueError(f"target: got relevance {target[item]} at index {item}, wanted a relevance of at least 0")
+
+
+def count_or_none() -> Any:
+    """Declare a parameter that is a positive integer, or None for no limit."""
+    return parameter(None, lambda value, name: None if value is None else positive_integer(value, name))
+
+
 # Embeddings.
 
 

@@ -24,5 +24,6 @@ PYBIND11_MODULE(PYLOSS_MODULE, m, pybind11::mod_gil_not_used()) {
   bindings::bind_overlap(m);
   bindings::bind_boxes(m);
   bindings::bind_lovasz(m);
+  bindings::bind_ranking(m);
   bindings::bind_math(m);
 }

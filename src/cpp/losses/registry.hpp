@@ -13,6 +13,7 @@
 #include "metric_learning.hpp"
 #include "multiclass.hpp"
 #include "penalties.hpp"
+#include "ranking.hpp"
 #include "regression.hpp"
 #include "segmentation.hpp"
 
@@ -47,6 +48,8 @@ using Elementwise = List<MSE, MAE, Huber, Quantile, LogCosh, MSLE, MAPE, SMAPE, 
                          BCEWithLogits, Hinge>;                 // binary
 
 using Rowwise = List<CrossEntropy>;  // multiclass
+
+using RankingLosses = List<RankLogistic, RankHinge, RankSquaredHinge, LambdaRank, ListNet, ListMLE>;
 
 // metric learning
 

@@ -3,8 +3,8 @@
 from ._evaluate import evaluate
 from ._loss import Info, Loss, PredictionLoss, find, registered
 from .binary import BCEWithLogits, Hinge
-from .groups import DemographicParity, EqualizedOdds, GroupDRO, WorstGroup
 from .boxes import BoxIoU, box_iou
+from .groups import DemographicParity, EqualizedOdds, GroupDRO, WorstGroup
 from .likelihood import PoissonNLL
 from .metric_learning import (
     CORAL,
@@ -34,6 +34,7 @@ from .metric_learning import (
 from .multiclass import CrossEntropy
 from .multitask import UncertaintyWeighted
 from .penalties import EWC, L1, L2, ElasticNet, GroupLasso
+from .ranking import LambdaRank, ListMLE, ListNet, PairwiseRank
 from .regression import (
     MAE,
     MAPE,
@@ -53,7 +54,6 @@ from .regression import (
     Tukey,
     Welsch,
 )
-from .regression import MAE, MSE, Huber, LogCosh, Quantile
 from .segmentation import Dice, FocalTversky, Jaccard, Lovasz, Tversky
 
 __all__ = [
@@ -72,36 +72,40 @@ __all__ = [
     "BCEWithLogits",
     "BarlowTwins",
     "Barron",
-    "Cauchy",
     "BoxIoU",
+    "Cauchy",
     "Center",
     "Circle",
     "Contrastive",
     "CosineEmbedding",
     "CrossEntropy",
     "DemographicParity",
+    "Dice",
     "ElasticNet",
     "EnergyDistance",
     "EpsilonInsensitive",
     "EqualizedOdds",
     "Expectile",
+    "FocalTversky",
     "GemanMcClure",
     "GroupDRO",
     "GroupLasso",
-    "Dice",
-    "FocalTversky",
     "Hinge",
     "Huber",
     "Info",
     "InfoNCE",
     "Jaccard",
+    "LambdaRank",
     "LiftedStructure",
+    "ListMLE",
+    "ListNet",
     "LogCosh",
     "Loss",
     "Lovasz",
     "MultiSimilarity",
     "NPair",
     "NTXent",
+    "PairwiseRank",
     "PoissonNLL",
     "PredictionLoss",
     "ProxyAnchor",
@@ -114,13 +118,13 @@ __all__ = [
     "SupCon",
     "Triplet",
     "Tukey",
+    "Tversky",
     "UncertaintyWeighted",
     "VICReg",
     "Welsch",
     "WorstGroup",
-    "evaluate",
-    "Tversky",
     "box_iou",
+    "evaluate",
     "find",
     "mine",
     "registered",

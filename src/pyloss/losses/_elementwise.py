@@ -57,8 +57,7 @@ class Elementwise(PredictionLoss):
 
     @property
     def _parameters(self) -> list[float]:
-        fields = [field for field in dataclasses.fields(self) if field.metadata.get("kernel")]  # type: ignore[arg-type]
-        return [field.metadata["encode"](getattr(self, field.name)) for field in fields]
+        return kernel_parameters(self)
 
     def _surrogate(self, curvature: str) -> tuple[float, float | tuple[float, ...]]:
         """Return factor and floor of what stands for the second derivative; a floor for each place of the last axis."""

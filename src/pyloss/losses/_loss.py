@@ -73,6 +73,12 @@ def _formula(cls: type) -> str:
     return " ".join(match[1].split())
 
 
+def kernel_parameters(loss: object) -> list[float]:
+    """Return the parameters of a loss that are its kernel's, as this wants them."""
+    fields = [field for field in dataclasses.fields(loss) if field.metadata.get("kernel")]  # type: ignore[arg-type]
+    return [field.metadata["encode"](getattr(loss, field.name)) for field in fields]
+
+
 def find(name: str) -> type[Loss]:
     """Return the class of the loss called `name`."""
     if name not in _registry:

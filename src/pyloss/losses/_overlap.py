@@ -22,7 +22,7 @@ from .._arguments import (
 )
 from .._native import kernels
 from ._call import Call, maybe
-from ._loss import HESS, PredictionLoss, show_sum
+from ._loss import HESS, PredictionLoss, kernel_parameters, show_sum
 
 Terms = tuple[tuple[float, Any], ...]
 
@@ -59,7 +59,7 @@ class RegionLoss(PredictionLoss):
 
     @property
     def _parameters(self) -> list[float]:
-        return [float(getattr(self, field.name)) for field in dataclasses.fields(self) if field.metadata.get("kernel")]  # type: ignore[arg-type]
+        return kernel_parameters(self)
 
     def _small(self, pred: ArrayLike, target: ArrayLike, want: int, reduction: object) -> Any:
         return None
@@ -77,17 +77,30 @@ class RegionLoss(PredictionLoss):
     ) -> tuple[Any, ...]:
         """Compute a sum of losses that go with this one; the value, then the gradient if wanted."""
 
+    @property
+    def _engine(self) -> tuple[object, ...]:
+        return (RegionLoss, self)
+
+    def _best_constant(self, target: ArrayLike, weight: ArrayLike) -> float | Array:
+        raise TypeError(f"init_score: got {self!r}, wanted a loss of separate predictions")
+
     def _compute(
-        self, want: int, inputs: tuple[ArrayLike, ...], weight: ArrayLike, reduction: object, out: object
+        self,
+        want: int,
+        inputs: tuple[ArrayLike, ...],
+        weight: ArrayLike,
+        reduction: object,
+        out: object,
+        curvature: str = "exact",
     ) -> tuple[Any, ...]:
         if want == HESS:
             raise TypeError(
                 f"value_grad_hess: got {self!r}, wanted a loss with a diagonal Hessian; this one has value_and_grad"
             )
-        call = Call(want, reduction, out)
+        return self._run(Call(want, reduction, out), inputs, weight, curvature)
+
+    def _run(self, call: Call, inputs: tuple[ArrayLike, ...], weight: ArrayLike, curvature: str) -> tuple[Any, ...]:
         pred, target = as_array(inputs[0], "pred"), as_array(inputs[1], "target")
-        if len(inputs) > 2:
-            raise TypeError(f"inputs: got {len(inputs)} arrays, wanted pred and target")
         float64 = needs_float64((pred,) if is_weak(inputs[1]) else (pred, target))
         first = self._terms[0][1]
         assert isinstance(first, RegionLoss)

@@ -37,21 +37,20 @@ from .regression import (
     tukey,
     welsch,
 )
-from .regression import huber, log_cosh, mae, mse, quantile
 from .segmentation import dice, focal_tversky, jaccard, lovasz, tversky
 
 __all__ = [
     "barron",
     "bce_with_logits",
+    "box_iou",
     "cauchy",
     "cross_entropy",
     "cross_entropy_count",
+    "dice",
     "epsilon_insensitive",
     "expectile",
-    "geman_mcclure",
-    "box_iou",
-    "dice",
     "focal_tversky",
+    "geman_mcclure",
     "hinge",
     "huber",
     "jaccard",
@@ -68,6 +67,6 @@ __all__ = [
     "smape",
     "smooth_l1",
     "tukey",
-    "welsch",
     "tversky",
+    "welsch",
 ]
