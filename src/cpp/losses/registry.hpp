@@ -16,7 +16,12 @@ using Elementwise = List<MSE, MAE, Huber, Quantile, LogCosh,  // regression
                          PoissonNLL,                          // likelihood
                          BCEWithLogits, Hinge>;               // binary
 
-using Rowwise = List<CrossEntropy>;  // multiclass
+// multiclass
+
+using Rowwise = List<CrossEntropy, SoftmaxFocal, PolyCrossEntropy, GeneralizedCrossEntropy, SymmetricCrossEntropy,  // of the softmax
+                     ArcFace, CosFace, SphereFace, AdaCos>;  // of the softmax of cosines, the label's with a margin
+
+using RowwiseSums = List<NLL, CategoricalCrossEntropy, KLDiv, JSDiv, Entropy, MultiHinge, Distillation>;  // sums over a row's elements
 
 // metric learning
 

@@ -143,7 +143,8 @@ def pairwise_vjp(
 def rowwise(
     components: collections.abc.Sequence[RowComponent],
     scores: Operand,
-    target: Operand,
+    target: Operand | None,
+    teacher: Operand | None,
     labels: bool,
     weight: Operand | None,
     value: Operand | None,
