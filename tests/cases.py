@@ -18,10 +18,49 @@ import pytest
 from pyloss import _arguments, reference
 from pyloss._arguments import Interval
 from pyloss.losses import PredictionLoss, registered
-from pyloss.losses._rowwise import Rowwise
+from pyloss.losses._rowwise import LABELS, PROBABILITIES, Rowwise, Targetless, Taught
 
 CLASSES = 10
 """Of the row losses' ordinary inputs."""
+
+
+def teacher_of(target: np.ndarray, classes: int) -> np.ndarray:
+    """A teacher's scores, exact in every type: made of the target, so that they go with it into any part of a batch."""
+    labels = np.argmax(target, axis=-1) if target.dtype.kind not in "iu" else target
+    return (5 * labels[..., None] + 3 * np.arange(classes)) % 7 / 2.0 - 1.5
+
+
+@dataclass(frozen=True)
+class OfOtherInputs:
+    """A loss without a target, or with a teacher, called with a prediction and a target as all others are."""
+
+    loss: PredictionLoss
+
+    def _inputs(self, pred: Any, target: Any) -> tuple[Any, ...]:
+        if isinstance(self.loss, Targetless):
+            return (pred,)
+        dtype = np.float64 if pred.dtype.kind in "iub" else pred.dtype
+        return pred, target, teacher_of(np.asarray(target), pred.shape[-1]).astype(dtype)
+
+    def __call__(self, pred: Any, target: Any, **options: Any) -> Any:
+        return self.loss(*self._inputs(pred, target), **options)
+
+    def value_and_grad(self, pred: Any, target: Any, **options: Any) -> Any:
+        return self.loss.value_and_grad(*self._inputs(pred, target), **options)
+
+    def value_grad_hess(self, pred: Any, target: Any, **options: Any) -> Any:
+        return self.loss.value_grad_hess(*self._inputs(pred, target), **options)
+
+    def __rmul__(self, factor: float) -> Any:
+        return with_target(factor * self.loss)
+
+    def __add__(self, other: PredictionLoss) -> Any:
+        return with_target(self.loss + other)
+
+
+def with_target(loss: PredictionLoss) -> Any:
+    """The loss, with the verbs of a prediction and a target."""
+    return OfOtherInputs(loss) if isinstance(loss, (Targetless, Taught)) else loss
 
 
 @dataclass(frozen=True)
@@ -32,10 +71,13 @@ class Case:
     parameters: tuple[tuple[str, Any], ...] = ()
 
     def __str__(self) -> str:
-        return repr(self.loss())
+        return repr(self.plain_loss())
 
-    def loss(self) -> PredictionLoss:
+    def plain_loss(self) -> PredictionLoss:
         return self.cls(**dict(self.parameters))
+
+    def loss(self) -> Any:
+        return with_target(self.plain_loss())
 
     @property
     def name(self) -> str:
@@ -52,9 +94,26 @@ class Case:
     def without(self, parameter: str) -> Case:
         return Case(self.cls, tuple(each for each in self.parameters if each[0] != parameter))
 
-    def reference(self, pred: np.ndarray, target: np.ndarray) -> reference._terms.Terms:
+    def reference(self, pred: np.ndarray, target: np.ndarray, teacher: Any = None) -> reference._terms.Terms:
+        inputs = self.reference_inputs(wide(pred), wide(target), teacher)
         with np.errstate(all="ignore"):
-            return getattr(reference, self.name)(wide(pred), wide(target), **dict(self.parameters))
+            return getattr(reference, self.name)(*inputs, **dict(self.parameters))
+
+    def reference_inputs(self, pred: Any, target: Any, teacher: Any = None) -> tuple[Any, ...]:
+        """What the loss takes of these, and a teacher if it wants one."""
+        if issubclass(self.cls, Targetless):
+            return (pred,)
+        if issubclass(self.cls, Taught):
+            return pred, target, teacher_of(target, pred.shape[-1]) if teacher is None else teacher
+        return pred, target
+
+    @property
+    def scale(self) -> float:
+        """What scores are multiplied by before a softmax."""
+        loss: Any = self.plain_loss()
+        if self.name == "ada_cos":
+            return float(np.sqrt(2) * np.log(CLASSES - 1))
+        return getattr(loss, "scale", 1.0) / getattr(loss, "temperature", 1.0)
 
     def count(self, pred: np.ndarray, target: np.ndarray) -> Any:
         """How much each value counts in a mean."""
@@ -72,8 +131,10 @@ class Case:
         shape = (size, CLASSES) if self.rowwise else (size,)
         pred = _draw(rng, info.pred, shape).astype(dtype)
         if self.rowwise:
-            labels = rng.integers(0, CLASSES, size)
-            return pred, rng.dirichlet(np.ones(CLASSES), size).astype(dtype) if probabilities else labels
+            if PROBABILITIES not in self.cls.targets or (LABELS in self.cls.targets and not probabilities):
+                return pred, rng.integers(0, CLASSES, size)
+            target = rng.dirichlet(np.ones(CLASSES), size)
+            return pred, (np.log(target) if self.has("log_target") else target).astype(dtype)
         ends = [info.target.low, info.target.high]
         target = (rng.choice(ends, shape) if info.binary else _draw(rng, info.target, shape)).astype(dtype)
         # Some parameters narrow the domain of pred: a rate must be positive.
@@ -136,9 +197,13 @@ def other_values(field: dataclasses.Field[Any]) -> list[Any]:
     if isinstance(field.default, bool):
         return [not field.default]
     if isinstance(interval := getattr(check, "__self__", None), Interval):
-        return [value for value in (2.5, 0.3, 0.0) if value in interval and value != field.default]
-    if check is _arguments._optional_integer:
+        values: list[Any] = [value for value in (2.5, 0.3, 0.0) if value in interval and value != field.default]
+        of_classes = check.__name__ == "optional_numbers" and field.metadata["as_input"] is None
+        return values + [tuple(0.25 * c for c in range(CLASSES))] * of_classes
+    if check in (_arguments._optional_integer, _arguments.positive_integer):
         return [3]
+    if check.__qualname__.startswith("choice."):
+        return [word for word in inspect.getclosurevars(check).nonlocals["choices"] if word != field.default]
     if check is _arguments._weights_or_none:
         return [tuple(0.25 * c for c in range(CLASSES))]
     return []
@@ -205,8 +270,8 @@ class Expected:
         sizes = [np.nan_to_num(abs(term), nan=0.0, posinf=0.0) for term in self.terms]
         for ways in self._moves():
             most = [np.zeros_like(size) for size in sizes]
-            for pred, target in ways:
-                for each, term, moved in zip(most, self.terms, self.case.reference(pred, target), strict=True):
+            for inputs in ways:
+                for each, term, moved in zip(most, self.terms, self.case.reference(*inputs), strict=True):
                     np.fmax(each, np.nan_to_num(abs(moved - term) / _STEP, nan=0.0, posinf=0.0), out=each)
             sizes = [size + each for size, each in zip(sizes, most, strict=True)]
         if self.case.rowwise:
@@ -223,10 +288,10 @@ class Expected:
     @cached_property
     def floors(self) -> tuple[np.ndarray, ...]:
         """Sizes by which the reference itself is wrong: a textbook's softmax is, by units of 1 in float64."""
-        unit, heat = float(self.case.rowwise), self.case.has("temperature") or 1.0
-        return tuple(np.full_like(term, unit / heat**order) for order, term in enumerate(self.terms))
+        unit, scale = float(self.case.rowwise), self.case.scale
+        return tuple(np.full_like(term, unit * scale**order) for order, term in enumerate(self.terms))
 
-    def _moves(self) -> Iterator[list[tuple[np.ndarray, np.ndarray]]]:
+    def _moves(self) -> Iterator[list[tuple[np.ndarray, ...]]]:
         """Inputs each moved a step; in a row every score goes its own way, so the worst of some random ways counts."""
         if self.case.rowwise:
             ways = np.random.default_rng(1).choice([-_STEP, _STEP], (8, *self.pred.shape))
@@ -235,15 +300,18 @@ class Expected:
             yield [(wide(self.pred) * (1 + _STEP), self.target)]
         if self.target.dtype.kind not in "iub":
             yield [(self.pred, wide(self.target) * (1 + _STEP))]
+        if issubclass(self.case.cls, Taught):
+            yield [(self.pred, self.target, teacher_of(self.target, self.pred.shape[-1]) * (1 + way)) for way in ways]
 
     def _target_weights(self) -> np.ndarray:
         """Of the row engine: they are taken from a multiple of the softmax, which may leave little."""
         parameters, classes = dict(self.case.parameters), self.pred.shape[-1]
         labels = self.target.ndim < self.pred.ndim
         target = self.target[..., None] == np.arange(classes) if labels else wide(self.target)
+        target = np.exp(target) if self.case.has("log_target") else target
         smoothing, weight = parameters.get("label_smoothing", 0.0), parameters.get("class_weight")
         weights = ((1 - smoothing) * target + smoothing / classes) * (1.0 if weight is None else np.asarray(weight))
-        return np.nan_to_num(weights / parameters.get("temperature", 1.0))
+        return np.nan_to_num(weights * self.case.scale)
 
     def __getitem__(self, index: Any) -> Expected:
         part = Expected(self.case, self.pred[index], self.target[index])

@@ -15,6 +15,7 @@ from cases import CASES, LOSSES, other_values
 from pyloss import losses, reference
 from pyloss._arguments import Interval
 from pyloss.losses import registered
+from pyloss.losses._rowwise import Targetless, Taught
 from pyloss.reference import metric_learning
 
 SECTIONS = [".. math::", "References\n", "Examples\n"]
@@ -70,7 +71,9 @@ def what_a_prediction_loss_lacks(cls):
     if function is None:
         yield f"a function {name!r} in pyloss/reference/{family}.py, exported by reference/__init__.py"
     else:
-        wanted = ["pred", "target", *(field.name for field in fields)]
+        inputs = {Targetless: ["pred"], Taught: ["pred", "target", "teacher"]}
+        taken = next((names for base, names in inputs.items() if issubclass(cls, base)), ["pred", "target"])
+        wanted = [*taken, *(field.name for field in fields)]
         if list(inspect.signature(function).parameters) != wanted:
             yield f"the parameters ({', '.join(wanted)}) of its reference function, by these names and in this order"
         elif any(inspect.signature(function).parameters[f.name].default != f.default for f in fields):

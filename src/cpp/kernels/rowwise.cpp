@@ -350,6 +350,7 @@ class Worker {
 
   /// Rows [begin, end); adds weighted values to `sums`.
   void rows(std::size_t begin, std::size_t end, double* sums) {
+    lost_.assign(components_.size(), 0.0);
     for (std::size_t first = begin; first < end; first += tile_rows) {
       const std::size_t count = std::min(tile_rows, end - first);
       std::fill_n(weights_, tile_rows, 1.0);
@@ -360,6 +361,9 @@ class Worker {
       } else {
         for (std::size_t i = 0; i < count; ++i) long_row(first + i, i, sums);
       }
+    }
+    for (std::size_t k = 0; k < components_.size(); ++k) {
+      if (std::isfinite(lost_[k])) sums[k] += lost_[k];
     }
     outgoing_.finish();
     outgoing_ = {};
@@ -422,7 +426,10 @@ class Worker {
       for (std::size_t k = 0; k < components_.size(); ++k) {
         if (left_out(k, i)) continue;
         const double own = weights_[i] * row_of(k, i).value;
-        sums[k] += own;
+        // What the sum has lost to rounding is kept: of many like values it would be always the same.
+        const double before = sums[k], after = before + own, added = after - before;
+        lost_[k] += (before - (after - added)) + (own - added);
+        sums[k] = after;
         value += call_.scale[k] * own;
       }
       values[i - begin] = static_cast<T>(value);
@@ -833,7 +840,8 @@ class Worker {
   bool tiled_, second_, streams_;
   std::vector<Transform<T>> transforms_;
   std::vector<TargetWeights<T>> target_weights_;
-  std::vector<Row> rows_;  // of each component, for the rows whose weights and labels are at hand
+  std::vector<Row> rows_;     // of each component, for the rows whose weights and labels are at hand
+  std::vector<double> lost_;  // of each component's sum
   double weights_[tile_rows];
   std::int64_t labels_[tile_rows];
   std::vector<std::unique_ptr<RowSums<T>>> sums_;  // of each component; null where it is of the softmax

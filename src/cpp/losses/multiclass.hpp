@@ -323,14 +323,15 @@ struct KLDiv : OfElements {
   }
 };
 
-/// Half of sum of t log(t / m) + q log(q / m), q = exp x, m = (q + t) / 2, with d = (q - t) / (q + t): then q / m = 1 + d, t / m = 1 - d.
+/// Half of sum of t log(t / m) + q log(q / m), q = exp x, m = (q + t) / 2. With d = |q - t| / (q + t), the larger of q and t is m (1 + d),
+/// the smaller m (1 - d).
 struct JSDiv : OfElements {
   static constexpr auto name = "js_div";
 
   template <class V>
   std::array<V, 1> add(const Element<V>& e, const NoLead<V>&) const {
     const Mix<V> mix(e);
-    return {0.5 * (times_or_zero(e.a, log1p(-mix.d)) + times_or_zero(mix.q, mix.log_ratio))};
+    return {0.5 * (times_or_zero(e.a, mix.log_t) + times_or_zero(mix.q, mix.log_q))};
   }
   template <class V>
   RowSum<V, 0> finish(const std::array<V, 1>& sum, const NoLead<V>&) const {
@@ -339,18 +340,23 @@ struct JSDiv : OfElements {
   template <class V>
   ScoreTerms<V> derive(const Element<V>& e, const NoLead<V>&, const std::array<V, 0>&) const {
     const Mix<V> mix(e);
-    return {0.5 * times_or_zero(mix.q, mix.log_ratio), 0.5 * times_or_zero(mix.q, mix.log_ratio + e.a / mix.both)};
+    return {0.5 * times_or_zero(mix.q, mix.log_q), 0.5 * times_or_zero(mix.q, mix.log_q + e.a / mix.both)};
   }
 
  private:
+  /// q, and the logarithms of q / m and t / m.
   template <class V>
   struct Mix {
-    V q, both, d, log_ratio;
+    V q, both, log_q, log_t;
 
     explicit Mix(const Element<V>& e) : q(exp(e.x)), both(q + e.a) {
-      d = select(both == 0.0, 0.0, (q - e.a) / both);
-      // Where q is far smaller, 1 + d has lost it.
-      log_ratio = select(d < -0.5, log(2.0 * q / both), log1p(d));
+      const V smaller = min(q, e.a), d = select(both == 0.0, 0.0, abs(q - e.a) / both);
+      const V log_larger = log1p(d);
+      // Where it is far smaller, 1 - d has lost it.
+      const V log_smaller = select(d > 0.5, log(2.0 * smaller / both), log1p(-d));
+      const auto q_is_larger = q > e.a;
+      log_q = select(q_is_larger, log_larger, log_smaller);
+      log_t = select(q_is_larger, log_smaller, log_larger);
     }
   };
 };

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.polynomial import Chebyshev
 from numpy.typing import ArrayLike
 
 from ._terms import Array, Terms, times
@@ -125,14 +126,19 @@ def categorical_cross_entropy(pred: ArrayLike, target: ArrayLike, eps: float = 1
     return value, grad, hess
 
 
-def _of_label(pred: ArrayLike, target: ArrayLike) -> tuple[Array, Array, Array]:
-    """Return of every row the label's log p, and of every score the derivatives of that: [j = y] - p and -p (1 - p)."""
+def _of_label(pred: ArrayLike, target: ArrayLike) -> tuple[Array, Array, Array, Array]:
+    """Return of every row the label's log p and 1 - p; of every score the derivatives of the former.
+
+    These are [j = y] - p and -p (1 - p). 1 - p is the probability of all others.
+    """
     x = np.asarray(pred, np.float64)
-    t = _one_hot(x, target)
+    own = _one_hot(x, target) == 1
     log_p = _log_softmax(x)
     p = np.exp(log_p)
-    u = np.sum(times(t, log_p), axis=-1, keepdims=True)
-    return np.where(np.isnan(log_p).any(axis=-1, keepdims=True), np.nan, u), t - p, -p * (1 - p)
+    u = np.sum(np.where(own, log_p, 0.0), axis=-1, keepdims=True)
+    q = np.sum(np.where(own, 0.0, p), axis=-1, keepdims=True)
+    u = np.where(np.isnan(q), np.nan, u)
+    return u, q, np.where(own, q, -p), np.where(own, -p * q, -p * (1 - p))
 
 
 def _chain(value: Array, first: Array, second: Array, slope: Array, bend: Array) -> Terms:
@@ -142,11 +148,11 @@ def _chain(value: Array, first: Array, second: Array, slope: Array, bend: Array)
 
 def softmax_focal(pred: ArrayLike, target: ArrayLike, gamma: float = 2.0, alpha: ArrayLike | None = None) -> Terms:
     """-alpha (1 - p)^gamma log p of the label's probability p (Lin 2017); alpha may be one for each class."""
-    u, slope, bend = _of_label(pred, target)
+    u, q, slope, bend = _of_label(pred, target)
     a = np.asarray(1.0 if alpha is None else alpha, np.float64)
     a = a if a.ndim == 0 else a[np.asarray(target)][..., None]
     with np.errstate(all="ignore"):
-        p, q = np.exp(u), -np.expm1(u)
+        p = np.exp(u)
         value = times(q**gamma, -u)
         first = times(gamma * p, u) * q ** (gamma - 1) - q**gamma
         second = gamma * p * q ** (gamma - 2) * (times((1 - gamma) * p, u) + times(q, u) + 2 * q)
@@ -160,15 +166,15 @@ def softmax_focal(pred: ArrayLike, target: ArrayLike, gamma: float = 2.0, alpha:
 
 def poly_cross_entropy(pred: ArrayLike, target: ArrayLike, epsilon: float = 1.0) -> Terms:
     """-log p + epsilon (1 - p) of the label's probability p (Leng 2022, Poly-1)."""
-    u, slope, bend = _of_label(pred, target)
+    u, q, slope, bend = _of_label(pred, target)
     with np.errstate(all="ignore"):
         p = np.exp(u)
-        return _chain(-u - epsilon * np.expm1(u), -1 - epsilon * p, -epsilon * p, slope, bend)
+        return _chain(-u + epsilon * q, -1 - epsilon * p, -epsilon * p, slope, bend)
 
 
 def generalized_cross_entropy(pred: ArrayLike, target: ArrayLike, q: float = 0.7) -> Terms:
     """(1 - p^q) / q of the label's probability p (Zhang 2018)."""
-    u, slope, bend = _of_label(pred, target)
+    u, _, slope, bend = _of_label(pred, target)
     with np.errstate(all="ignore"):
         power = np.exp(q * u)
         return _chain(-np.expm1(q * u) / q, -power, -q * power, slope, bend)
@@ -176,10 +182,10 @@ def generalized_cross_entropy(pred: ArrayLike, target: ArrayLike, q: float = 0.7
 
 def symmetric_cross_entropy(pred: ArrayLike, target: ArrayLike, alpha: float = 0.1, beta: float = 1.0) -> Terms:
     """-alpha Σ t log p - beta Σ p log t, where 1e-4 stands for t = 0 (Wang 2019)."""
-    u, slope, bend = _of_label(pred, target)
+    u, q, slope, bend = _of_label(pred, target)
     with np.errstate(all="ignore"):
         wrong, p = -beta * np.log(1e-4), np.exp(u)
-        return _chain(times(alpha, -u) - wrong * np.expm1(u), -alpha - wrong * p, -wrong * p, slope, bend)
+        return _chain(times(alpha, -u) + wrong * q, -alpha - wrong * p, -wrong * p, slope, bend)
 
 
 def kl_div(pred: ArrayLike, target: ArrayLike, log_target: bool = False) -> Terms:
@@ -222,8 +228,9 @@ def multi_hinge(pred: ArrayLike, target: ArrayLike, kind: str = "crammer_singer"
         of_label = np.sum(np.where(own, x, 0.0), axis=-1, keepdims=True)
         slack = np.where(own, 0.0, np.maximum(0.0, margin - of_label + x))
         if kind == "weston_watkins":
-            value = np.sum(slack, axis=-1) / x.shape[-1]
-            grad = np.where(slack > 0, 1.0, 0.0) / x.shape[-1]
+            classes = np.asarray(x.shape[-1], np.float64)
+            value = np.sum(slack, axis=-1) / classes
+            grad = np.where(slack > 0, 1 / classes, 0.0)
         else:
             value = np.max(slack, axis=-1)
             worst = (slack > 0) & (slack == value[..., None])
@@ -255,14 +262,14 @@ def _of_cosines(pred: ArrayLike, target: ArrayLike, scale: float, label: Array, 
     own = _one_hot(x, target) == 1
     z = scale * np.where(own, label, x)
     first, second = scale * np.where(own, slope, 1.0), scale * np.where(own, bend, 0.0)
-    value, grad, hess = cross_entropy(z, target)
-    return value, grad * first, hess * np.square(first) + grad * second
+    u, _, by_z, bend_by_z = _of_label(z, target)
+    return -u[..., 0], -by_z * first, -bend_by_z * np.square(first) - by_z * second
 
 
 def arc_face(pred: ArrayLike, target: ArrayLike, margin: float = 0.5, scale: float = 64.0) -> Terms:
-    """Of cos(theta + margin) for the label while theta + margin <= pi, beyond cos theta - margin sin margin (Deng 2019).
+    """Of cos(theta + margin) for the label; cos theta - margin sin margin where theta + margin > pi (Deng 2019).
 
-    It is constant within 1e-7 of cos theta = 1.
+    The former is constant within 1e-7 of cos theta = 1.
     """
     x = np.asarray(pred, np.float64)
     with np.errstate(all="ignore"):
@@ -286,19 +293,13 @@ def sphere_face(pred: ArrayLike, target: ArrayLike, margin: int = 4, scale: floa
     """Of (-1)^k cos(margin theta) - 2 k for the label, k = floor(margin theta / pi) (Liu 2017)."""
     x = np.asarray(pred, np.float64)
     with np.errstate(all="ignore"):
-        inside = np.clip(x, -1.0, 1.0)
+        inside, cosine = np.clip(x, -1.0, 1.0), Chebyshev.basis(margin)
         theta = np.arccos(inside)
-        k = np.floor(margin * theta / np.pi)
+        k = np.minimum(np.floor(margin * theta / np.pi), margin - 1)
         sign = np.where(k % 2 == 0, 1.0, -1.0)
         label = sign * np.cos(margin * theta) - 2 * k
-        sine, m = np.sin(theta), margin
-        slope = sign * m * np.sin(m * theta) / sine
-        # d²/dx² of cos(m theta) solves (1 - x²) y'' = x y' - m² y.
-        bend = (inside * slope - m**2 * sign * np.cos(m * theta)) / sine**2
-        edge = abs(x) >= 1
-        slope = np.where(edge, np.where(abs(x) == 1, 1.0 * m**2, 0.0), slope)
-        ends = np.where(x < 0, -1.0, 1.0) * m**2 * (m**2 - 1) / 3
-        bend = np.where(edge, np.where(abs(x) == 1, ends, 0.0), bend)
+        # cos(margin theta) is Chebyshev's polynomial of cos theta.
+        slope, bend = (np.where(inside == x, sign * cosine.deriv(order)(inside), 0.0) for order in (1, 2))
         return _of_cosines(x, target, scale, label, slope, bend)
 
 
