@@ -39,8 +39,12 @@ class OfOtherInputs:
     def _inputs(self, pred: Any, target: Any) -> tuple[Any, ...]:
         if isinstance(self.loss, Targetless):
             return (pred,)
-        dtype = np.float64 if pred.dtype.kind in "iub" else pred.dtype
-        return pred, target, teacher_of(np.asarray(target), pred.shape[-1]).astype(dtype)
+        try:
+            scores = np.asarray(pred)
+            dtype = np.float64 if scores.dtype.kind in "iub" else scores.dtype
+            return pred, target, teacher_of(np.asarray(target), scores.shape[-1]).astype(dtype)
+        except (TypeError, ValueError, IndexError):  # bad input on purpose
+            return pred, target, pred
 
     def __call__(self, pred: Any, target: Any, **options: Any) -> Any:
         return self.loss(*self._inputs(pred, target), **options)
@@ -86,6 +90,11 @@ class Case:
     @property
     def rowwise(self) -> bool:
         return issubclass(self.cls, Rowwise)
+
+    @property
+    def labelled(self) -> bool:
+        """Whether a target may be one label a row, or anything."""
+        return issubclass(self.cls, Rowwise) and self.cls.targets != (PROBABILITIES,)
 
     def has(self, parameter: str) -> Any:
         """Value of a parameter, None if it is not set."""

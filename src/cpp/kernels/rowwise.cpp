@@ -153,7 +153,7 @@ void scan_others(const T* x, double row_max, std::size_t size, double& others, d
 /// What the derivatives by a row's scores need, one row a lane (or the same row in all).
 template <class V>
 struct Factors {
-  V max, inverse_total, pull, quad, not_p_of_max, scale, pull_scaled;
+  V max, inverse_total, pull, quad, not_p_of_max, scale, pull_scaled, hess_scale;
 };
 
 template <class V>
@@ -173,7 +173,7 @@ PYLOSS_INLINE Derivatives<V> derivatives(const Factors<V>& row, V x, V e, V a) {
       result.grad = select(largest, (row.pull - a) - times_or_zero(row.not_p_of_max, row.pull), times_or_zero(p, row.pull) - a) * row.scale;
     if constexpr (second) {
       const V not_p = select(largest, row.not_p_of_max, 1.0 - p);
-      result.hess = (times_or_zero(p * not_p, row.pull) + row.quad * p * p) * row.scale;
+      result.hess = (times_or_zero(p * not_p, row.pull) + row.quad * p * p) * row.hess_scale;
     }
   }
   return result;
@@ -194,7 +194,7 @@ struct Row {
   std::int64_t label = -1;
   double max = 0.0, others = 0.0, mass = 0.0, distance = 0.0;
   double value = 0.0, pull = 0.0, quad = 0.0, bend = 0.0;
-  double scale = 0.0;                     // of the derivatives: the caller's, times the row's weight
+  double scale = 0.0, hess_scale = 0.0;   // of the derivatives: the caller's, times the row's weight and the scores' scale
   double label_p = 0.0, not_label = 0.0;  // probability of the label, and 1 less that
   double on = 0.0, base = 0.0;            // target weight that the label has beside the dense part, and its dense part
 
@@ -202,7 +202,7 @@ struct Row {
 
   /// Derivatives by the label's score: pull p - a, with p = 1 - not_p where p is the larger, so that nothing is lost near 1.
   double label_grad() const { return (label_p < 0.5 ? pulled(label_p) - on - base : (pull - on) - pulled(not_label) - base) * scale; }
-  double label_hess() const { return (pulled(label_p * not_label) + quad * label_p * label_p + bend * not_label * not_label) * scale; }
+  double label_hess() const { return (pulled(label_p * not_label) + quad * label_p * label_p + bend * not_label * not_label) * hess_scale; }
 
   double pulled(double p) const { return p == 0.0 ? 0.0 : pull * p; }
 
@@ -212,7 +212,7 @@ struct Row {
   Factors<V> factors() const {
     // Where bend is that large, the probabilities are 0 in float32: they must not meet an infinity.
     const double all_quad = std::clamp(quad + bend, -largest_factor, largest_factor);
-    return {max, 1.0 / total(), pull, all_quad, others / total(), scale, pull / total() * scale};
+    return {max, 1.0 / total(), pull, all_quad, others / total(), scale, pull / total() * scale, hess_scale};
   }
 };
 
@@ -243,6 +243,9 @@ class Transform {
       : cap_(component.softcap), temperature_(component.temperature), of_labels_(of_labels) {}
 
   bool identity() const { return cap_ == 0.0 && temperature_ == 1.0 && !of_labels_; }
+  /// Whether each score has a slope of its own; else all have slope().
+  bool bends() const { return cap_ != 0.0; }
+  double slope() const { return bends() ? 1.0 : 1.0 / temperature_; }
 
   /// A label's own score, and what its derivatives become after those of all have been changed.
   T label(const LabelScore& score) const { return static_cast<T>(score.value / temperature_); }
@@ -260,16 +263,12 @@ class Transform {
     });
   }
 
-  /// Turns derivatives by transformed scores x into derivatives by the scores themselves.
+  /// Turns derivatives by transformed scores x into derivatives by the scores themselves, where each has a slope of its own.
   void chain(const T* x, T* grad, T* hess, std::size_t size) const {
     using V = Pack<T>;
     for_each_pack<T>(size, [&](std::size_t i, auto, auto lanes) PYLOSS_INLINE_LAMBDA {
-      V first = 1.0 / temperature_, second = 0.0;
-      if (cap_ != 0.0) {
-        const V t = lanes.load(x + i) * (temperature_ / cap_);
-        first = (1.0 - t * t) / temperature_;
-        second = t * first * (-2.0 / cap_);
-      }
+      const V t = lanes.load(x + i) * (temperature_ / cap_);
+      const V first = (1.0 - t * t) / temperature_, second = t * first * (-2.0 / cap_);
       const V g = lanes.load(grad + i);
       lanes.store(grad + i, g * first);
       if (hess) lanes.store(hess + i, lanes.load(hess + i) * first * first + g * second);
@@ -382,7 +381,8 @@ class Worker {
   void begin_row(std::size_t k, std::size_t i, double max, double others, double mass, double distance, double x, double e) {
     Row& row = row_of(k, i);
     row = {.label = call_.labels ? labels_[i] : -1, .max = max, .others = others, .mass = mass, .distance = distance};
-    row.scale = weights_[i] * call_.scale[k];
+    row.scale = weights_[i] * call_.scale[k] * transforms_[k].slope();
+    row.hess_scale = row.scale * transforms_[k].slope();
     if (max == -simd::infinity<double>) row.others = std::nan("");  // no softmax: every score is -inf
     if (!call_.labels) return;
     const auto c = static_cast<std::size_t>(row.label);
@@ -487,7 +487,7 @@ class Worker {
       T* const grad = k == 0 ? grad_.data() : more_grad_.data();
       T* const hess = !second_ ? nullptr : k == 0 ? hess_.data() : more_hess_.data();
       with_constants(dense(k), second_, [&](auto is_dense, auto is_second) { derive_tile<is_dense, is_second>(k, count, grad, hess); });
-      if (!transforms_[k].identity()) transforms_[k].chain(scores_.data(), grad, hess, size);
+      if (transforms_[k].bends()) transforms_[k].chain(scores_.data(), grad, hess, size);
       for_each_changed(k, 0, count, [&](std::size_t i, const LabelScore& to) {
         Transform<T>::chain_label(to, grad[own(i)], hess ? hess + own(i) : nullptr);
       });
@@ -635,18 +635,18 @@ class Worker {
   template <bool has_target, bool has_second>
   void derive_tile(std::size_t k, std::size_t count, T* grad, T* hess) {
     using V = Pack<T>;
-    T lane[7][tile_rows] = {};
+    T lane[8][tile_rows] = {};
     for (std::size_t i = 0; i < count; ++i) {
       const Row& row = row_of(k, i);
       if (left_out(k, i)) continue;
       const auto factors = row.template factors<double>();
-      const double fields[] = {factors.max,          factors.inverse_total, factors.pull,       factors.quad,
-                               factors.not_p_of_max, factors.scale,         factors.pull_scaled};
-      for (std::size_t field = 0; field < 7; ++field) lane[field][i] = static_cast<T>(fields[field]);
+      const double fields[] = {factors.max,          factors.inverse_total, factors.pull,        factors.quad,
+                               factors.not_p_of_max, factors.scale,         factors.pull_scaled, factors.hess_scale};
+      for (std::size_t field = 0; field < 8; ++field) lane[field][i] = static_cast<T>(fields[field]);
     }
     for_each_pack<T>(tile_rows, [&](std::size_t i, auto, auto) PYLOSS_INLINE_LAMBDA {
       const Factors<V> rows = {V::load(lane[0] + i), V::load(lane[1] + i), V::load(lane[2] + i), V::load(lane[3] + i),
-                               V::load(lane[4] + i), V::load(lane[5] + i), V::load(lane[6] + i)};
+                               V::load(lane[4] + i), V::load(lane[5] + i), V::load(lane[6] + i), V::load(lane[7] + i)};
       for (std::size_t at = i; at < classes_ * tile_rows; at += tile_rows) {
         const V a = has_target ? V::load(targets_.data() + at) : V(0.0);
         const auto by_score =
@@ -692,7 +692,7 @@ class Worker {
     if (call_.want == Want::value) return;
     for (std::size_t begin = 0; begin < classes_ && !stopped(); begin += row_block<T>) {
       const std::size_t size = std::min(row_block<T>, classes_ - begin), first = row * classes_ + begin;
-      const bool alone = components_.size() == 1 && transforms_[0].identity() && !second_ && !(sums_[0] && streams_);
+      const bool alone = components_.size() == 1 && !transforms_[0].bends() && !second_ && !(sums_[0] && streams_);
       if (T* const there = alone ? call_.grad.template side_by_side<T>(first, size) : nullptr) {
         if (!streams_ || size < classes_) {
           derive_block(0, row, i, begin, size, there, nullptr, streams_);
@@ -825,7 +825,7 @@ class Worker {
       grad[label] = static_cast<T>(at.label_grad());
       if (hess) hess[label] = static_cast<T>(at.label_hess());
     });
-    if (!transforms_[k].identity()) transforms_[k].chain(x, grad, hess, size);
+    if (transforms_[k].bends()) transforms_[k].chain(x, grad, hess, size);
     if (label >= size) return;
     for_each_changed(k, i, 1,
                      [&](std::size_t, const LabelScore& to) { Transform<T>::chain_label(to, grad[label], hess ? hess + label : nullptr); });

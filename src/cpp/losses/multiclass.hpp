@@ -50,7 +50,8 @@ struct CrossEntropy {
 /// Terms of mass times f(log p) of a label, from f, -f' and f''.
 template <class V>
 RowTerms<V> of_log_p(const SoftmaxRow<V>& row, V f, V fall, V bend) {
-  return {.value = times_or_zero(row.mass, f), .pull = row.mass * fall, .quad = 0.0, .push = fall, .bend = row.mass * bend};
+  const V value = select(row.others == row.others, times_or_zero(row.mass, f), row.others);  // NaN even if the class weighs nothing
+  return {.value = value, .pull = row.mass * fall, .quad = 0.0, .push = fall, .bend = row.mass * bend};
 }
 
 /// alpha (1 - p)^gamma times -log p. The power is taken from the logarithm: at p = 1 it is then 0, or 1 for gamma = 0.
@@ -138,7 +139,7 @@ struct ArcFace : OfCosines {
 
     LabelScore operator()(double x) const {
       constexpr double largest = 1.0 - 1e-7;
-      if (x < -cos_) return {x - shift_, 1.0, 0.0};
+      if (x < -cos_ || x <= -1.0) return {x - shift_, 1.0, 0.0};
       const double at = x > largest ? largest : x, sine = std::sqrt((1.0 - at) * (1.0 + at));
       const double value = at * cos_ - sine * sin_;
       if (x > largest) return {value, 0.0, 0.0};
@@ -245,8 +246,15 @@ struct OfElements {
 template <class V>
 using NoLead = RowFacts<V, 0>;
 
+/// The value as it is; the factor is NaN if the value is, else 0: of losses whose derivatives do not depend on the scores.
+template <class V>
+RowSum<V, 1> linear(V value) {
+  return {value, {select(value == value, 0.0, value)}};
+}
+
 struct NLL : OfElements {
   static constexpr auto name = "nll";
+  static constexpr std::size_t factors = 1;
   static constexpr bool label_alone = true;
 
   template <class V>
@@ -254,12 +262,12 @@ struct NLL : OfElements {
     return {times_or_zero(e.a, -e.x)};
   }
   template <class V>
-  RowSum<V, 0> finish(const std::array<V, 1>& sum, const NoLead<V>&) const {
-    return {sum[0], {}};
+  RowSum<V, 1> finish(const std::array<V, 1>& sum, const NoLead<V>&) const {
+    return linear(sum[0]);
   }
   template <class V>
-  ScoreTerms<V> derive(const Element<V>& e, const NoLead<V>&, const std::array<V, 0>&) const {
-    return {0.0 - e.a, 0.0};
+  ScoreTerms<V> derive(const Element<V>& e, const NoLead<V>&, const std::array<V, 1>& factor) const {
+    return {factor[0] - e.a, factor[0]};
   }
 };
 
@@ -301,6 +309,7 @@ struct CategoricalCrossEntropy : OfElements {
 /// sum of t (log t - x), 0 where t = 0; t is a, or exp a with log_target.
 struct KLDiv : OfElements {
   static constexpr auto name = "kl_div";
+  static constexpr std::size_t factors = 1;
   double log_target;
 
   template <class V>
@@ -308,12 +317,12 @@ struct KLDiv : OfElements {
     return {times_or_zero(t(e), (log_target != 0.0 ? e.a : log(e.a)) - e.x)};
   }
   template <class V>
-  RowSum<V, 0> finish(const std::array<V, 1>& sum, const NoLead<V>&) const {
-    return {sum[0], {}};
+  RowSum<V, 1> finish(const std::array<V, 1>& sum, const NoLead<V>&) const {
+    return linear(sum[0]);
   }
   template <class V>
-  ScoreTerms<V> derive(const Element<V>& e, const NoLead<V>&, const std::array<V, 0>&) const {
-    return {0.0 - t(e), 0.0};
+  ScoreTerms<V> derive(const Element<V>& e, const NoLead<V>&, const std::array<V, 1>& factor) const {
+    return {factor[0] - t(e), factor[0]};
   }
 
  private:

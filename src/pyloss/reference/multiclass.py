@@ -151,6 +151,7 @@ def softmax_focal(pred: ArrayLike, target: ArrayLike, gamma: float = 2.0, alpha:
     u, q, slope, bend = _of_label(pred, target)
     a = np.asarray(1.0 if alpha is None else alpha, np.float64)
     a = a if a.ndim == 0 else a[np.asarray(target)][..., None]
+    a = np.where(np.isnan(u), np.nan, a)
     with np.errstate(all="ignore"):
         p = np.exp(u)
         value = times(q**gamma, -u)
