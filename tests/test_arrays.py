@@ -22,13 +22,13 @@ from cases import (
     same_bits,
 )
 
-# Views of an array of shape (6, 8, 10) with the same elements, laid out otherwise.
+# Views of an array of shape (6, 8, 10), or (6, 8), with the same elements, laid out otherwise.
 LAYOUTS = {
     "F order": np.asfortranarray,
     "strided": lambda x: np.repeat(x, 2, axis=-1)[..., ::2],
     "strided rows": lambda x: np.repeat(x, 3, axis=0)[::3],
-    "backwards": lambda x: np.ascontiguousarray(x[::-1, :, ::-1])[::-1, :, ::-1],
-    "transposed": lambda x: np.ascontiguousarray(x.transpose(2, 0, 1)).transpose(1, 2, 0),
+    "backwards": lambda x: np.flip(np.ascontiguousarray(np.flip(x, (0, -1))), (0, -1)),
+    "transposed": lambda x: np.moveaxis(np.ascontiguousarray(np.moveaxis(x, -1, 0)), 0, -1),
     "swapped": lambda x: np.ascontiguousarray(x.swapaxes(0, 1)).swapaxes(0, 1),
     "a field": lambda x: in_record(x, x.dtype),
     "a packed field": lambda x: in_record(x, np.uint8),
@@ -130,7 +130,7 @@ SUMS = {
 @pytest.mark.parametrize("name", ["mse", *sorted(set(LOSSES) - {"mse"}), *SUMS])
 def test_in_place(name, weighted, dtype):
     """`out` may be an input: pred, target or weight; also as the first or the second of two."""
-    case = Case(LOSSES[name] if name in LOSSES else pl.CrossEntropy if "row" in name else pl.MSE)
+    case = Case(LOSSES.get(name, pl.CrossEntropy if "row" in name else pl.MSE))
     loss = SUMS[name]() if name in SUMS else case.loss()
     for pred, target in (
         case.draw(4099, dtype),

@@ -173,10 +173,10 @@ class RowSumsOf final : public RowSums<T> {
     }
   }
 
-  template <std::size_t count>
-  static std::array<Adder, count> adders(const double (*from)[tile_rows]) {
+  template <class Sums, std::size_t count>
+  static std::array<Sums, count> adders(const double (*from)[tile_rows]) {
     return [&]<std::size_t... s>(std::index_sequence<s...>) {
-      return std::array<Adder, count>{Adder(from[s])...};
+      return std::array<Sums, count>{Sums(from[s])...};
     }(std::make_index_sequence<count>{});
   }
 
@@ -184,10 +184,11 @@ class RowSumsOf final : public RowSums<T> {
   void lead_pass(const RowBlock<T>& block) {
     const auto nothing = [](std::size_t) { return 0; };
     if constexpr (Loss::lead_kind == Lead::sum) {
-      auto sums = adders<Loss::leads>(lead_);
-      walk<labels>(block, nothing, [&](std::size_t at, auto place, auto lanes, const Element<V>& e, int) PYLOSS_INLINE_LAMBDA {
+      // In float64 one by one: what an element lacks to the whole sum may be little.
+      auto sums = adders<simd::Sum<T>, Loss::leads>(lead_);
+      walk<labels>(block, nothing, [&](std::size_t, auto place, auto lanes, const Element<V>& e, int) PYLOSS_INLINE_LAMBDA {
         const auto terms = loss_.lead(e);
-        for (std::size_t k = 0; k < Loss::leads; ++k) add_to(sums[k], at, place, lanes.or_zero(terms[k]));
+        for (std::size_t k = 0; k < Loss::leads; ++k) sums[k].add(place, lanes.or_zero(terms[k]));
       });
       for (std::size_t k = 0; k < Loss::leads; ++k) sums[k].store(lead_[k]);
     } else {
@@ -210,7 +211,7 @@ class RowSumsOf final : public RowSums<T> {
 
   template <bool labels>
   void add_pass(const RowBlock<T>& block) {
-    auto sums = adders<Loss::sums>(sum_);
+    auto sums = adders<Adder, Loss::sums>(sum_);
     const Loss loss = loss_;
     walk<labels>(
         block, [&](std::size_t i) { return facts(i); },

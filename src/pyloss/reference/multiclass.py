@@ -154,9 +154,10 @@ def softmax_focal(pred: ArrayLike, target: ArrayLike, gamma: float = 2.0, alpha:
     a = np.where(np.isnan(u), np.nan, a)
     with np.errstate(all="ignore"):
         p = np.exp(u)
+        pu = times(p, u)
         value = times(q**gamma, -u)
-        first = times(gamma * p, u) * q ** (gamma - 1) - q**gamma
-        second = gamma * p * q ** (gamma - 2) * (times((1 - gamma) * p, u) + times(q, u) + 2 * q)
+        first = gamma * pu * q ** (gamma - 1) - q**gamma
+        second = gamma * q ** (gamma - 2) * ((1 - gamma) * p * pu + q * pu + 2 * p * q)
         if gamma == 0:
             first, second = -np.ones_like(u), np.zeros_like(u)
         # Towards p = 1, -log p and 1 - p are alike.
