@@ -180,8 +180,10 @@ class RowSumsOf final : public RowSums<T> {
     }(std::make_index_sequence<count>{});
   }
 
+  // The passes are flattened: formulas are called from several places in them, and a call for each pack would cost more than a formula.
+
   template <bool labels>
-  void lead_pass(const RowBlock<T>& block) {
+  [[gnu::flatten]] void lead_pass(const RowBlock<T>& block) {
     const auto nothing = [](std::size_t) { return 0; };
     if constexpr (Loss::lead_kind == Lead::sum) {
       // In float64 one by one: what an element lacks to the whole sum may be little.
@@ -210,7 +212,7 @@ class RowSumsOf final : public RowSums<T> {
   }
 
   template <bool labels>
-  void add_pass(const RowBlock<T>& block) {
+  [[gnu::flatten]] void add_pass(const RowBlock<T>& block) {
     auto sums = adders<Adder, Loss::sums>(sum_);
     const Loss loss = loss_;
     walk<labels>(
@@ -229,7 +231,7 @@ class RowSumsOf final : public RowSums<T> {
   };
 
   template <bool labels, bool second>
-  void derive_pass(const RowBlock<T>& block, T* grad, T* hess) const {
+  [[gnu::flatten]] void derive_pass(const RowBlock<T>& block, T* grad, T* hess) const {
     const Loss loss = loss_;
     walk<labels>(
         block,
