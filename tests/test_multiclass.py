@@ -10,7 +10,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import pyloss as pl
-from cases import LONG_ROWS, Case, Expected, assert_same_bits, rows, with_target
+from cases import LONG_ROWS, Case, Expected, assert_same_bits, rows, teacher_of, with_target
 from pyloss.losses import registered
 from pyloss.losses._rowwise import LABELS, NONE, PROBABILITIES, Rowwise
 from pyloss.reference import multiclass
@@ -233,6 +233,41 @@ def test_distillation_takes_its_teacher_by_name_broadcast_and_of_other_types():
         loss(pred, target, teacher[:, :9])
     with pytest.raises(TypeError, match="teacher"):
         loss(pred, target)
+
+
+@full_dtype
+@pytest.mark.parametrize("classes", [4, 100], ids=["tile", "row"])
+def test_distillation_of_impossible_and_saturated_classes(classes, dtype):
+    """What both exclude is as if it were not there; what saturates stays finite."""
+    few = np.array([[0.0, 1.0, -2.0], [88.0, -88.0, 0.0], [1e4, 0.0, -1e4]], dtype)
+    taught_by = few[:, ::-1].copy()
+    pred, teacher = (np.full((3, classes), -np.inf, dtype) for _ in range(2))
+    pred[:, :3], teacher[:, :3] = few, taught_by
+    target = np.array([1, 0, 0])
+    value, grad, hess = pl.Distillation().value_grad_hess(pred, target, teacher, reduction="none")
+    want = pl.Distillation().value_grad_hess(few, target, taught_by, reduction="none")
+    assert_allclose(value, want[0], rtol=1e-6)
+    for got, expected in ((grad, want[1]), (hess, want[2])):
+        assert_allclose(got[:, :3], expected, rtol=1e-6, atol=1e-30)
+        assert not got[:, 3:].any()
+    assert np.isfinite(value).all()
+    Expected(Case(pl.Distillation), few, target).check(
+        pl.Distillation().value_grad_hess(few, target, teacher_of(target, 3).astype(dtype), reduction="none")
+    )
+
+
+@full_dtype
+@pytest.mark.parametrize("classes", [3, 100], ids=["tile", "row"])
+@pytest.mark.parametrize("kind", ["crammer_singer", "weston_watkins"])
+def test_hinge_of_infinite_scores(kind, classes, dtype):
+    pred = np.full((4, classes), -np.inf, dtype)
+    pred[:, :3] = [[1.0, -np.inf, 0.5], [np.inf, 0.0, 1.0], [0.0, np.inf, 0.0], [-np.inf, 0.0, 0.0]]
+    value, grad = pl.MultiHinge(kind=kind).value_and_grad(pred, np.zeros(4, int), reduction="none")
+    share = 1 if kind == "crammer_singer" else classes
+    assert_allclose(value, [0.5 / share, 0.0, np.inf, np.inf], rtol=1e-6)
+    assert np.isfinite(grad[:2]).all()
+    assert_allclose(grad[0, :3], np.array([-1, 0, 1]) / share, rtol=1e-6)
+    assert not grad[1].any()
 
 
 # Sums of losses, means, and what is refused.

@@ -461,9 +461,10 @@ struct MultiHinge : OfElements {
   }
 
  private:
+  /// Equal scores differ by nothing, even if both are infinite.
   template <class V>
   V inside(V x, const RowFacts<V, 1>& row) const {
-    return (margin - row.label_x) + x;
+    return select(x == row.label_x, margin, (margin - row.label_x) + x);
   }
   template <class V>
   auto counts(const Element<V>& e, const RowFacts<V, 1>& row) const {

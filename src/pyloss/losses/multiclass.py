@@ -504,8 +504,8 @@ class Entropy(Targetless):
     .. math:: \ell = -\sum_c p_c \log p_c, \qquad p = \operatorname{softmax}(x)
 
     There is no target: ``Entropy()(pred)``, with `pred` (x) of shape (..., C); float32, float64, float16, bfloat16
-    (integers and bool count as float64). In a sum with other row losses, such as ``CrossEntropy() - 0.01 *
-    Entropy()`` written as ``CrossEntropy() + -0.01 * Entropy()``, the target is that of the others.
+    (integers and bool count as float64). In a sum with other row losses, such as ``CrossEntropy() + -0.01 *
+    Entropy()``, the target is that of the others. If all scores of a row are -inf, its entropy is NaN.
 
     Raises
     ------
@@ -663,8 +663,8 @@ class ArcFace(_OfCosines):
     `pred` (x) holds cosines, one a class, shape (..., C); `target` (y) has shape (...) and holds class indices of
     any integer dtype; probabilities are refused: a margin is to one class. float32, float64, float16, bfloat16
     (integers and bool count as float64). Where theta + m exceeds pi, z is x - m sin m instead, which keeps it
-    falling. The slope is infinite at x = 1: within 1e-7 of it z is constant and has derivatives of 0; so are the
-    gradients at -1 finite.
+    falling. The slope is infinite at x = 1: within 1e-7 of it z is constant, with derivatives of 0, so that every
+    gradient is finite.
 
     Parameters
     ----------
@@ -766,8 +766,7 @@ class SphereFace(_OfCosines):
     `pred` (x) holds cosines, one a class, shape (..., C); `target` (y) has shape (...) and holds class indices of
     any integer dtype; probabilities are refused: a margin is to one class. float32, float64, float16, bfloat16
     (integers and bool count as float64). A label's score beyond -1 or 1 counts as -1 or 1. pytorch-metric-learning
-    multiplies the scores by the length of the embedding: pass the products of `scale` and length one row at a time,
-    or scores of unit rows.
+    also multiplies all scores of a row by the length of its embedding; the two agree for embeddings of length 1.
 
     Parameters
     ----------

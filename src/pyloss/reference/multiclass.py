@@ -228,7 +228,7 @@ def multi_hinge(pred: ArrayLike, target: ArrayLike, kind: str = "crammer_singer"
     own = _one_hot(x, target) == 1
     with np.errstate(all="ignore"):
         of_label = np.sum(np.where(own, x, 0.0), axis=-1, keepdims=True)
-        slack = np.where(own, 0.0, np.maximum(0.0, margin - of_label + x))
+        slack = np.where(own, 0.0, np.maximum(0.0, np.where(x == of_label, margin, margin - of_label + x)))
         if kind == "weston_watkins":
             classes = np.asarray(x.shape[-1], np.float64)
             value = np.sum(slack, axis=-1) / classes
