@@ -19,10 +19,53 @@ from pyloss import _arguments, reference
 from pyloss._arguments import Choice, Interval
 from pyloss.losses import PredictionLoss, registered
 from pyloss.losses._elementwise import Elementwise
-from pyloss.losses._rowwise import Rowwise
+from pyloss.losses._rowwise import LABELS, PROBABILITIES, Rowwise, Targetless, Taught
 
 CLASSES = 10
 """Of the row losses' ordinary inputs."""
+
+
+def teacher_of(target: np.ndarray, classes: int) -> np.ndarray:
+    """A teacher's scores, exact in every type: made of the target, so that they go with it into any part of a batch."""
+    labels = np.argmax(target, axis=-1) if target.dtype.kind not in "iu" else target
+    return (5 * labels[..., None] + 3 * np.arange(classes)) % 7 / 2.0 - 1.5
+
+
+@dataclass(frozen=True)
+class OfOtherInputs:
+    """A loss without a target, or with a teacher, called with a prediction and a target as all others are."""
+
+    loss: PredictionLoss
+
+    def _inputs(self, pred: Any, target: Any) -> tuple[Any, ...]:
+        if isinstance(self.loss, Targetless):
+            return (pred,)
+        try:
+            scores = np.asarray(pred)
+            dtype = np.float64 if scores.dtype.kind in "iub" else scores.dtype
+            return pred, target, teacher_of(np.asarray(target), scores.shape[-1]).astype(dtype)
+        except (TypeError, ValueError, IndexError):  # bad input on purpose
+            return pred, target, pred
+
+    def __call__(self, pred: Any, target: Any, **options: Any) -> Any:
+        return self.loss(*self._inputs(pred, target), **options)
+
+    def value_and_grad(self, pred: Any, target: Any, **options: Any) -> Any:
+        return self.loss.value_and_grad(*self._inputs(pred, target), **options)
+
+    def value_grad_hess(self, pred: Any, target: Any, **options: Any) -> Any:
+        return self.loss.value_grad_hess(*self._inputs(pred, target), **options)
+
+    def __rmul__(self, factor: float) -> Any:
+        return with_target(factor * self.loss)
+
+    def __add__(self, other: PredictionLoss) -> Any:
+        return with_target(self.loss + other)
+
+
+def with_target(loss: PredictionLoss) -> Any:
+    """The loss, with the verbs of a prediction and a target."""
+    return OfOtherInputs(loss) if isinstance(loss, (Targetless, Taught)) else loss
 
 
 @dataclass(frozen=True)
@@ -74,8 +117,12 @@ class Case:
         return f"{self.cls(**dict(self.parameters))!r}{behind}"
 
     def loss(self) -> Any:
-        loss = self.cls(**dict(self.parameters))
-        return loss if self.plain else Bound(loss, self.extra)
+        if issubclass(self.cls, Rowwise):
+            return with_target(self.plain_loss())
+        return self.plain_loss() if self.plain else Bound(self.plain_loss(), self.extra)
+
+    def plain_loss(self) -> Any:
+        return self.cls(**dict(self.parameters))
 
     @property
     def plain(self) -> bool:
@@ -94,6 +141,11 @@ class Case:
     def rowwise(self) -> bool:
         return issubclass(self.cls, Rowwise)
 
+    @property
+    def labelled(self) -> bool:
+        """Whether a target may be one label a row, or anything."""
+        return issubclass(self.cls, Rowwise) and self.cls.targets != (PROBABILITIES,)
+
     def has(self, parameter: str) -> Any:
         """Value of a parameter, None if it is not set."""
         return dict(self.parameters).get(parameter)
@@ -101,15 +153,31 @@ class Case:
     def without(self, parameter: str) -> Case:
         return replace(self, parameters=tuple(each for each in self.parameters if each[0] != parameter))
 
-    def reference(self, pred: np.ndarray, target: np.ndarray) -> reference._terms.Terms:
+    def reference(self, pred: np.ndarray, target: np.ndarray, teacher: Any = None) -> reference._terms.Terms:
+        inputs = self.reference_inputs(wide(pred), wide(target), teacher)
         with np.errstate(all="ignore"):
-            return self.terms(wide(pred), wide(target))
+            return self.terms(*inputs)
 
-    def terms(self, pred: Any, target: Any, **changed: Any) -> Any:
+    def terms(self, *inputs: Any, **changed: Any) -> Any:
         """The reference's value and its derivatives by one input."""
-        inputs = (pred, target, *self.extra)[: len(self.cls.inputs)]
         value, grad, hess = getattr(reference, self.name)(*inputs, **(dict(self.parameters) | changed))
         return (value, grad, hess) if len(self.cls.gradients) == 1 else (value, grad[self.by], hess[self.by])
+
+    def reference_inputs(self, pred: Any, target: Any, teacher: Any = None) -> tuple[Any, ...]:
+        """What the loss takes of these, and a teacher if it wants one."""
+        if issubclass(self.cls, Targetless):
+            return (pred,)
+        if issubclass(self.cls, Taught):
+            return pred, target, teacher_of(target, pred.shape[-1]) if teacher is None else teacher
+        return (pred, target, *self.extra)[: len(self.cls.inputs)]
+
+    @property
+    def scale(self) -> float:
+        """What scores are multiplied by before a softmax."""
+        loss: Any = self.plain_loss()
+        if self.name == "ada_cos":
+            return float(np.sqrt(2) * np.log(CLASSES - 1))
+        return getattr(loss, "scale", 1.0) / getattr(loss, "temperature", 1.0)
 
     def count(self, pred: np.ndarray, target: np.ndarray) -> Any:
         """How much each value counts in a mean."""
@@ -127,8 +195,10 @@ class Case:
         shape = (size, CLASSES) if self.rowwise else (size,)
         pred = _draw(rng, info.pred, shape).astype(dtype)
         if self.rowwise:
-            labels = rng.integers(0, CLASSES, size)
-            return pred, rng.dirichlet(np.ones(CLASSES), size).astype(dtype) if probabilities else labels
+            if PROBABILITIES not in self.cls.targets or (LABELS in self.cls.targets and not probabilities):
+                return pred, rng.integers(0, CLASSES, size)
+            target = rng.dirichlet(np.ones(CLASSES), size)
+            return pred, (np.log(target) if self.has("log_target") else target).astype(dtype)
         ends = [info.target.low, info.target.high]
         target = (rng.choice(ends, shape) if info.binary else _draw(rng, info.target, shape)).astype(dtype)
         # Some parameters narrow the domain of pred: a rate must be positive.
@@ -192,10 +262,12 @@ def other_values(field: dataclasses.Field[Any]) -> list[Any]:
     if isinstance(field.default, bool):
         return [not field.default]
     if isinstance(interval := getattr(check, "__self__", None), Interval):
-        return [value for value in (2.5, 0.3, 0.0) if value in interval and value != field.default]
+        values: list[Any] = [value for value in (2.5, 0.3, 0.0) if value in interval and value != field.default]
+        of_classes = check.__name__ == "optional_numbers" and field.metadata["as_input"] is None
+        return values + [tuple(0.25 * c for c in range(CLASSES))] * of_classes
     if isinstance(choice := getattr(check, "__self__", None), Choice):
         return [word for word in choice.words if word != field.default]
-    if check is _arguments._optional_integer:
+    if check in (_arguments._optional_integer, _arguments.positive_integer):
         return [3]
     if check is _arguments._weights_or_none:
         return [tuple(0.25 * c for c in range(CLASSES))]
@@ -271,8 +343,8 @@ class Expected:
         sizes = [np.nan_to_num(abs(term), nan=0.0, posinf=0.0) for term in self.terms]
         for ways in self._moves():
             most = [np.zeros_like(size) for size in sizes]
-            for pred, target in ways:
-                for each, term, moved in zip(most, self.terms, self.case.reference(pred, target), strict=True):
+            for inputs in ways:
+                for each, term, moved in zip(most, self.terms, self.case.reference(*inputs), strict=True):
                     np.fmax(each, np.nan_to_num(abs(moved - term) / _STEP, nan=0.0, posinf=0.0), out=each)
             sizes = [size + each for size, each in zip(sizes, most, strict=True)]
         if self.case.rowwise:
@@ -289,10 +361,10 @@ class Expected:
     @cached_property
     def floors(self) -> tuple[np.ndarray, ...]:
         """Sizes by which the reference itself is wrong: a textbook's softmax is, by units of 1 in float64."""
-        unit, heat = float(self.case.rowwise), self.case.has("temperature") or 1.0
-        return tuple(np.full_like(term, unit / heat**order) for order, term in enumerate(self.terms))
+        unit, scale = float(self.case.rowwise), self.case.scale
+        return tuple(np.full_like(term, unit * scale**order) for order, term in enumerate(self.terms))
 
-    def _moves(self) -> Iterator[list[tuple[np.ndarray, np.ndarray]]]:
+    def _moves(self) -> Iterator[list[tuple[np.ndarray, ...]]]:
         """Inputs each moved a step; in a row every score goes its own way, so the worst of some random ways counts."""
         if self.case.rowwise:
             ways = np.random.default_rng(1).choice([-_STEP, _STEP], (8, *self.pred.shape))
@@ -301,15 +373,18 @@ class Expected:
             yield [(wide(self.pred) * (1 + _STEP), self.target)]
         if self.target.dtype.kind not in "iub":
             yield [(self.pred, wide(self.target) * (1 + _STEP))]
+        if issubclass(self.case.cls, Taught):
+            yield [(self.pred, self.target, teacher_of(self.target, self.pred.shape[-1]) * (1 + way)) for way in ways]
 
     def _target_weights(self) -> np.ndarray:
         """Of the row engine: they are taken from a multiple of the softmax, which may leave little."""
         parameters, classes = dict(self.case.parameters), self.pred.shape[-1]
         labels = self.target.ndim < self.pred.ndim
         target = self.target[..., None] == np.arange(classes) if labels else wide(self.target)
+        target = np.exp(target) if self.case.has("log_target") else target
         smoothing, weight = parameters.get("label_smoothing", 0.0), parameters.get("class_weight")
         weights = ((1 - smoothing) * target + smoothing / classes) * (1.0 if weight is None else np.asarray(weight))
-        return np.nan_to_num(weights / parameters.get("temperature", 1.0))
+        return np.nan_to_num(weights * self.case.scale)
 
     def __getitem__(self, index: Any) -> Expected:
         part = Expected(self.case, self.pred[index], self.target[index])

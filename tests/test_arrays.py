@@ -22,13 +22,13 @@ from cases import (
     same_bits,
 )
 
-# Views of an array of shape (6, 8, 10) with the same elements, laid out otherwise.
+# Views of an array of shape (6, 8, 10), or (6, 8), with the same elements, laid out otherwise.
 LAYOUTS = {
     "F order": np.asfortranarray,
     "strided": lambda x: np.repeat(x, 2, axis=-1)[..., ::2],
     "strided rows": lambda x: np.repeat(x, 3, axis=0)[::3],
-    "backwards": lambda x: np.ascontiguousarray(x[::-1, :, ::-1])[::-1, :, ::-1],
-    "transposed": lambda x: np.ascontiguousarray(x.transpose(2, 0, 1)).transpose(1, 2, 0),
+    "backwards": lambda x: np.flip(np.ascontiguousarray(np.flip(x, (0, -1))), (0, -1)),
+    "transposed": lambda x: np.moveaxis(np.ascontiguousarray(np.moveaxis(x, -1, 0)), 0, -1),
     "swapped": lambda x: np.ascontiguousarray(x.swapaxes(0, 1)).swapaxes(0, 1),
     "a field": lambda x: in_record(x, x.dtype),
     "a packed field": lambda x: in_record(x, np.uint8),
@@ -52,7 +52,7 @@ def read_only(x):
 def draw(case: Case, dtype) -> tuple[np.ndarray, np.ndarray]:
     if case.rowwise:
         pred, target = case.draw(48, dtype, probabilities=True)
-        return pred.reshape(6, 8, CLASSES), target.reshape(6, 8, CLASSES)
+        return pred.reshape(6, 8, CLASSES), target.reshape(6, 8, *target.shape[1:])
     return tuple(each.reshape(6, 8, 10) for each in case.draw(480, dtype))
 
 
@@ -130,10 +130,8 @@ SUMS = {
 @pytest.mark.parametrize("name", ["mse", *sorted(set(LOSSES) - {"mse"}), *SUMS])
 def test_in_place(name, weighted, dtype):
     """`out` may be an input: pred, target or weight; also as the first or the second of two."""
-    loss = SUMS[name]() if name in SUMS else pl.get(name)
-    case = Case(
-        pl.CrossEntropy if "row" in name or name == "cross_entropy" else type(loss) if name not in SUMS else pl.MSE
-    )
+    case = Case(LOSSES.get(name, pl.CrossEntropy if "row" in name else pl.MSE))
+    loss = SUMS[name]() if name in SUMS else case.loss()
     for pred, target in (
         case.draw(4099, dtype),
         draw(case, dtype),
@@ -214,8 +212,8 @@ def test_python_numbers_take_the_type_of_the_array(case, dtype):
 @every_loss
 def test_integers_count_as_float64(case, kind):
     numbers = np.arange(3 * CLASSES).reshape(3, CLASSES).astype(kind) if case.rowwise else np.arange(30).astype(kind)
-    target = np.arange(3) if case.rowwise else np.ones(30, kind)
-    want = case.loss().value_grad_hess(numbers.astype(float), target if case.rowwise else np.ones(30))
+    target = np.ones(numbers.shape, kind) if not case.labelled else np.arange(3)
+    want = case.loss().value_grad_hess(numbers.astype(float), target if case.labelled else target.astype(float))
     got = case.loss().value_grad_hess(numbers, target)
     assert got[1].dtype == np.float64
     assert_same_bits(got, want)
@@ -240,7 +238,7 @@ def test_nothing(case, shape, dtype):
         if 0 not in shape:
             shape = (0, 10)
     pred = np.zeros(shape, dtype)
-    target = np.zeros(shape[:-1], int) if case.rowwise else pred
+    target = np.zeros(shape[:-1], int) if case.labelled else pred
     for reduction in ("mean", "sum"):
         value, grad, hess = case.loss().value_grad_hess(pred, target, reduction=reduction)
         assert value == 0.0

@@ -25,12 +25,20 @@ class HighPrecision:
     functions = {  # noqa: RUF012
         **{name: getattr(mp, name) for name in ("exp", "expm1", "log", "log1p", "sqrt")},
         **{name: getattr(mp, name) for name in ("sinh", "cosh", "tanh", "isnan", "isfinite")},
+        **{name: getattr(mp, name) for name in ("sin", "cos", "floor")},
+        "arccos": mp.acos,
         "logaddexp": lambda a, b: mp.log(mp.exp(a) + mp.exp(b)),
         "hypot": lambda a, b: mp.sqrt(a * a + b * b),
         "isinf": lambda x: mp.isinf(x),
         "isposinf": lambda x: x == mp.inf,
         "isneginf": lambda x: x == -mp.inf,
     }
+
+    @staticmethod
+    def asarray(x: Any, dtype: Any = None) -> Any:
+        """Plain integers, too, become numbers of so many digits: their quotients would not be."""
+        array = np.asarray(x, dtype)
+        return number(array) if dtype is object and np.asarray(x).dtype.kind in "iu" else array
 
     def __getattr__(self, name: str) -> Any:
         if function := self.functions.get(name):
@@ -52,7 +60,7 @@ def exact(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def run(case: Case, pred: Any, target: Any) -> Any:
     parameters = {k: number(value) if isinstance(value, (float, tuple)) else value for k, value in case.parameters}
-    return [number(term) for term in case.terms(pred, target, **parameters)]
+    return [number(term) for term in case.terms(*case.reference_inputs(pred, target), **parameters)]
 
 
 @pytest.mark.parametrize(

@@ -160,7 +160,8 @@ def test_row_sums_are_linear(case, seed, size, dtype, a, b):
         assert_within(
             got,
             a * x.astype(float) + b * y,
-            4 * np.finfo(dtype).eps * (abs(a * x) + abs(b * y) + abs(b) / CLASSES),
+            4 * np.finfo(dtype).eps * (abs(a * x) + abs(b * y) + abs(b) / CLASSES)
+            + 4 * np.finfo(dtype).smallest_subnormal,
         )
 
 

@@ -339,6 +339,18 @@ def weights_or_none() -> Any:
     return parameter(None, _weights_or_none, kernel=False)
 
 
+def counts_of_classes(value: ArrayLike, name: str) -> Array:
+    """View `value` as one axis of integers of at least 0, or say what is wrong with it."""
+    array = as_array(value, name)
+    if not is_integer(array):
+        raise TypeError(f"{name}: got dtype {array.dtype}, wanted the number of samples of each class, integers")
+    if array.ndim != 1:
+        raise ValueError(f"{name}: got shape {array.shape}, wanted one axis, (classes,)")
+    if array.size and array.min() < 0:
+        raise ValueError(f"{name}: got {array.min()} at [{int(array.argmin())}], wanted integers of at least 0")
+    return array
+
+
 # Distances.
 
 

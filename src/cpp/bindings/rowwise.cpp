@@ -23,10 +23,10 @@ RowComponent component(const std::string& name, std::vector<double> parameters, 
           ignored};
 }
 
-std::vector<double> run(const std::vector<RowComponent>& components, const Operand& scores, const Operand& target, bool labels,
-                        const MaybeOperand& weight, const MaybeOperand& value, const MaybeOperand& grad, const MaybeOperand& hess,
-                        const std::vector<std::pair<double, double>>& surrogate, const std::vector<double>& scale, int want, bool float64,
-                        int threads) {
+std::vector<double> run(const std::vector<RowComponent>& components, const Operand& scores, const MaybeOperand& target,
+                        const MaybeOperand& teacher, bool labels, const MaybeOperand& weight, const MaybeOperand& value,
+                        const MaybeOperand& grad, const MaybeOperand& hess, const std::vector<std::pair<double, double>>& surrogate,
+                        const std::vector<double>& scale, int want, bool float64, int threads) {
   const py::array& array = scores.first;
   std::vector<std::size_t> shape(array.shape(), array.shape() + array.ndim());
   RowwiseCall call;
@@ -34,6 +34,7 @@ std::vector<double> run(const std::vector<RowComponent>& components, const Opera
   call.scores = view(scores, shape);
   call.grad = view(grad, shape);
   call.hess = view(hess, shape);
+  call.teacher = view(teacher, shape);
   if (!labels) call.target = view(target, shape);
   shape.pop_back();
   call.rows = 1;
@@ -70,9 +71,9 @@ void bind_rowwise(py::module_& m) {
       .def(py::init(&component), py::arg("name"), py::arg("parameters"), py::arg("class_weight"), py::arg("label_smoothing"),
            py::arg("softcap"), py::arg("temperature"), py::arg("ignored"));
 
-  m.def("rowwise", &run, py::arg("components"), py::arg("scores"), py::arg("target"), py::arg("labels"), py::arg("weight"),
-        py::arg("value"), py::arg("grad"), py::arg("hess"), py::arg("surrogate"), py::arg("scale"), py::arg("want"), py::arg("float64"),
-        py::arg("threads"));
+  m.def("rowwise", &run, py::arg("components"), py::arg("scores"), py::arg("target"), py::arg("teacher"), py::arg("labels"),
+        py::arg("weight"), py::arg("value"), py::arg("grad"), py::arg("hess"), py::arg("surrogate"), py::arg("scale"), py::arg("want"),
+        py::arg("float64"), py::arg("threads"));
 
   m.def(
       "check_labels",

@@ -153,7 +153,7 @@ void scan_others(const T* x, double row_max, std::size_t size, double& others, d
 /// What the derivatives by a row's scores need, one row a lane (or the same row in all).
 template <class V>
 struct Factors {
-  V max, inverse_total, pull, quad, not_p_of_max, scale, pull_scaled;
+  V max, inverse_total, pull, quad, not_p_of_max, scale, pull_scaled, hess_scale;
 };
 
 template <class V>
@@ -173,7 +173,7 @@ PYLOSS_INLINE Derivatives<V> derivatives(const Factors<V>& row, V x, V e, V a) {
       result.grad = select(largest, (row.pull - a) - times_or_zero(row.not_p_of_max, row.pull), times_or_zero(p, row.pull) - a) * row.scale;
     if constexpr (second) {
       const V not_p = select(largest, row.not_p_of_max, 1.0 - p);
-      result.hess = (times_or_zero(p * not_p, row.pull) + row.quad * p * p) * row.scale;
+      result.hess = (times_or_zero(p * not_p, row.pull) + row.quad * p * p) * row.hess_scale;
     }
   }
   return result;
@@ -193,8 +193,8 @@ void with_constants(bool dense, bool second, Use&& use) {
 struct Row {
   std::int64_t label = -1;
   double max = 0.0, others = 0.0, mass = 0.0, distance = 0.0;
-  double value = 0.0, pull = 0.0, quad = 0.0;
-  double scale = 0.0;                     // of the derivatives: the caller's, times the row's weight
+  double value = 0.0, pull = 0.0, quad = 0.0, bend = 0.0;
+  double scale = 0.0, hess_scale = 0.0;   // of the derivatives: the caller's, times the row's weight and the scores' scale
   double label_p = 0.0, not_label = 0.0;  // probability of the label, and 1 less that
   double on = 0.0, base = 0.0;            // target weight that the label has beside the dense part, and its dense part
 
@@ -202,13 +202,17 @@ struct Row {
 
   /// Derivatives by the label's score: pull p - a, with p = 1 - not_p where p is the larger, so that nothing is lost near 1.
   double label_grad() const { return (label_p < 0.5 ? pulled(label_p) - on - base : (pull - on) - pulled(not_label) - base) * scale; }
-  double label_hess() const { return (pulled(label_p * not_label) + quad * label_p * label_p) * scale; }
+  double label_hess() const { return (pulled(label_p * not_label) + quad * label_p * label_p + bend * not_label * not_label) * hess_scale; }
 
   double pulled(double p) const { return p == 0.0 ? 0.0 : pull * p; }
 
+  static constexpr double largest_factor = std::numeric_limits<float>::max();
+
   template <class V>
   Factors<V> factors() const {
-    return {max, 1.0 / total(), pull, quad, others / total(), scale, pull / total() * scale};
+    // Where bend is that large, the probabilities are 0 in float32: they must not meet an infinity.
+    const double all_quad = std::clamp(quad + bend, -largest_factor, largest_factor);
+    return {max, 1.0 / total(), pull, all_quad, others / total(), scale, pull / total() * scale, hess_scale};
   }
 };
 
@@ -235,9 +239,21 @@ void derive(const Row& row, const T* x, const T* exponentials, Input<T> target, 
 template <class T>
 class Transform {
  public:
-  explicit Transform(const RowComponent& component) : cap_(component.softcap), temperature_(component.temperature) {}
+  Transform(const RowComponent& component, bool of_labels)
+      : cap_(component.softcap), temperature_(component.temperature), of_labels_(of_labels) {}
 
-  bool identity() const { return cap_ == 0.0 && temperature_ == 1.0; }
+  bool identity() const { return cap_ == 0.0 && temperature_ == 1.0 && !of_labels_; }
+  /// Whether each score has a slope of its own; else all have slope().
+  bool bends() const { return cap_ != 0.0; }
+  double slope() const { return bends() ? 1.0 : 1.0 / temperature_; }
+
+  /// A label's own score, and what its derivatives become after those of all have been changed.
+  T label(const LabelScore& score) const { return static_cast<T>(score.value / temperature_); }
+  static void chain_label(const LabelScore& score, T& grad, T* hess) {
+    const auto g = static_cast<double>(grad);
+    if (hess) *hess = static_cast<T>(static_cast<double>(*hess) * score.first * score.first + g * score.second);
+    grad = static_cast<T>(g * score.first);
+  }
 
   void apply(T* x, std::size_t size) const {
     for_each_pack<T>(size, [&](std::size_t i, auto, auto lanes) PYLOSS_INLINE_LAMBDA {
@@ -247,16 +263,12 @@ class Transform {
     });
   }
 
-  /// Turns derivatives by transformed scores x into derivatives by the scores themselves.
+  /// Turns derivatives by transformed scores x into derivatives by the scores themselves, where each has a slope of its own.
   void chain(const T* x, T* grad, T* hess, std::size_t size) const {
     using V = Pack<T>;
     for_each_pack<T>(size, [&](std::size_t i, auto, auto lanes) PYLOSS_INLINE_LAMBDA {
-      V first = 1.0 / temperature_, second = 0.0;
-      if (cap_ != 0.0) {
-        const V t = lanes.load(x + i) * (temperature_ / cap_);
-        first = (1.0 - t * t) / temperature_;
-        second = t * first * (-2.0 / cap_);
-      }
+      const V t = lanes.load(x + i) * (temperature_ / cap_);
+      const V first = (1.0 - t * t) / temperature_, second = t * first * (-2.0 / cap_);
       const V g = lanes.load(grad + i);
       lanes.store(grad + i, g * first);
       if (hess) lanes.store(hess + i, lanes.load(hess + i) * first * first + g * second);
@@ -265,6 +277,7 @@ class Transform {
 
  private:
   double cap_, temperature_;
+  bool of_labels_;
 };
 
 /// The target weights of one component: a = on * target + base for each class.
@@ -284,6 +297,8 @@ class TargetWeights {
   }
 
   bool smoothed() const { return smoothing_ != 0.0; }
+  /// Whether they are the target itself.
+  bool plain() const { return weight_.empty() && !smoothed(); }
   double on(std::size_t c) const { return (1.0 - smoothing_) * weight(c); }
   double base(std::size_t c) const { return base_ * weight(c); }
   Input<T> bases(std::size_t begin) const { return weight_.empty() ? Input<T>(constant_base_) : Input<T>{bases_.data() + begin}; }
@@ -323,13 +338,18 @@ class Worker {
     for (auto* buffer : {&plain_, &scores_, &targets_, &exponentials_, &grad_, &hess_, &more_grad_, &more_hess_})
       *buffer = Buffer<T>(block);
     for (const RowComponent& component : components) {
-      transforms_.emplace_back(component);
+      const RowEntry& entry = table_[component.entry];
+      transforms_.emplace_back(component, entry.label_scores != nullptr);
       target_weights_.emplace_back(component, classes_);
+      sums_.push_back(entry.sums ? entry.sums->make<T>(component.parameters.data()) : nullptr);
+      if (entry.label_scores) label_scores_.resize(components.size() * tile_rows);
     }
+    if (call.teacher) teacher_ = Buffer<T>(block);
   }
 
   /// Rows [begin, end); adds weighted values to `sums`.
   void rows(std::size_t begin, std::size_t end, double* sums) {
+    lost_.assign(components_.size(), 0.0);
     for (std::size_t first = begin; first < end; first += tile_rows) {
       const std::size_t count = std::min(tile_rows, end - first);
       std::fill_n(weights_, tile_rows, 1.0);
@@ -341,6 +361,9 @@ class Worker {
         for (std::size_t i = 0; i < count; ++i) long_row(first + i, i, sums);
       }
     }
+    for (std::size_t k = 0; k < components_.size(); ++k) {
+      if (std::isfinite(lost_[k])) sums[k] += lost_[k];
+    }
     outgoing_.finish();
     outgoing_ = {};
   }
@@ -350,14 +373,16 @@ class Worker {
   static constexpr std::size_t max_tile_classes = 64;
 
   Row& row_of(std::size_t k, std::size_t i) { return rows_[k * tile_rows + i]; }
-  bool dense(std::size_t k) const { return !call_.labels || target_weights_[k].smoothed(); }
+  const RowEntry& entry(std::size_t k) const { return table_[components_[k].entry]; }
+  bool dense(std::size_t k) const { return call_.labels ? target_weights_[k].smoothed() : static_cast<bool>(call_.target); }
   bool left_out(std::size_t k, std::size_t i) const { return weights_[i] == 0.0 || (call_.labels && components_[k].ignored == labels_[i]); }
 
   /// Starts row i of a component with what its scan found; x is the label's score, of probability e / total.
   void begin_row(std::size_t k, std::size_t i, double max, double others, double mass, double distance, double x, double e) {
     Row& row = row_of(k, i);
     row = {.label = call_.labels ? labels_[i] : -1, .max = max, .others = others, .mass = mass, .distance = distance};
-    row.scale = weights_[i] * call_.scale[k];
+    row.scale = weights_[i] * call_.scale[k] * transforms_[k].slope();
+    row.hess_scale = row.scale * transforms_[k].slope();
     if (max == -simd::infinity<double>) row.others = std::nan("");  // no softmax: every score is -inf
     if (!call_.labels) return;
     const auto c = static_cast<std::size_t>(row.label);
@@ -371,27 +396,25 @@ class Worker {
 
   /// Asks the loss about `count` rows of component k.
   void finish_rows(std::size_t k, std::size_t begin, std::size_t count) {
-    double field[7][tile_rows] = {};
+    double field[6][tile_rows] = {}, term[5][tile_rows];
     for (std::size_t i = 0; i < count; ++i) {
       const Row& row = row_of(k, begin + i);
-      field[0][i] = row.max;
-      field[1][i] = row.others;
-      field[2][i] = row.mass;
-      field[3][i] = row.distance;
+      const double fields[] = {row.max, row.others, row.mass, row.distance, row.label_p, row.not_label};
+      for (std::size_t f = 0; f < 6; ++f) field[f][i] = fields[f];
     }
-    const RowEntry& entry = table_[components_[k].entry];
     for (std::size_t i = 0; i < count; i += Rows::lanes) {
-      const auto terms = entry.terms(components_[k].parameters.data(), {Rows::load(field[0] + i), Rows::load(field[1] + i),
-                                                                        Rows::load(field[2] + i), Rows::load(field[3] + i)});
-      terms.value.store(field[4] + i);
-      terms.pull.store(field[5] + i);
-      terms.quad.store(field[6] + i);
+      const auto at = [&](std::size_t f) { return Rows::load(field[f] + i); };
+      const auto terms = entry(k).terms(components_[k].parameters.data(), {at(0), at(1), at(2), at(3), at(4), at(5)});
+      const Rows results[] = {terms.value, terms.pull, terms.quad, terms.push, terms.bend};
+      for (std::size_t f = 0; f < 5; ++f) results[f].store(term[f] + i);
     }
     for (std::size_t i = 0; i < count; ++i) {
       Row& row = row_of(k, begin + i);
-      row.value = field[4][i];
-      row.pull = field[5][i];
-      row.quad = field[6][i];
+      row.value = term[0][i];
+      row.pull = term[1][i];
+      row.quad = term[2][i];
+      row.on *= term[3][i];  // losses that push by anything but 1 have no dense part
+      row.bend = term[4][i];
     }
   }
 
@@ -403,7 +426,10 @@ class Worker {
       for (std::size_t k = 0; k < components_.size(); ++k) {
         if (left_out(k, i)) continue;
         const double own = weights_[i] * row_of(k, i).value;
-        sums[k] += own;
+        // What the sum has lost to rounding is kept: of many like values it would be always the same.
+        const double before = sums[k], after = before + own, added = after - before;
+        lost_[k] += (before - (after - added)) + (own - added);
+        sums[k] = after;
         value += call_.scale[k] * own;
       }
       values[i - begin] = static_cast<T>(value);
@@ -462,13 +488,23 @@ class Worker {
       next_tile_ = transpose(call_.scores, first, count, scores_.data());
       if (dense(k)) load_tile_targets(k, first, count);
       clear_left_out(k, count);
+      if (sums_[k]) {
+        sum_tile(k, first, count);
+        if (call_.want != Want::value && k > 0) add_component(size);
+        continue;
+      }
+      change_labels(k, 0, count, [&](std::size_t i) { return scores_.data()[own(i)]; });
       if (!transforms_[k].identity()) transforms_[k].apply(scores_.data(), size);
+      for_each_changed(k, 0, count, [&](std::size_t i, const LabelScore& to) { scores_.data()[own(i)] = transforms_[k].label(to); });
       dense(k) ? scan_tile<true>(k, count) : scan_tile<false>(k, count);
       if (call_.want == Want::value) continue;
       T* const grad = k == 0 ? grad_.data() : more_grad_.data();
       T* const hess = !second_ ? nullptr : k == 0 ? hess_.data() : more_hess_.data();
       with_constants(dense(k), second_, [&](auto is_dense, auto is_second) { derive_tile<is_dense, is_second>(k, count, grad, hess); });
-      if (!transforms_[k].identity()) transforms_[k].chain(scores_.data(), grad, hess, size);
+      if (transforms_[k].bends()) transforms_[k].chain(scores_.data(), grad, hess, size);
+      for_each_changed(k, 0, count, [&](std::size_t i, const LabelScore& to) {
+        Transform<T>::chain_label(to, grad[own(i)], hess ? hess + own(i) : nullptr);
+      });
       if (hess) put_surrogates(k, &row_of(k, 0), tile_rows, hess, size);
       if (k > 0) add_component(size);
     }
@@ -476,6 +512,65 @@ class Worker {
     if (call_.want == Want::value) return;
     call_.grad.write(first * classes_, count * classes_, transposed_back(grad_.data(), count), streams_);
     if (second_) call_.hess.write(first * classes_, count * classes_, transposed_back(hess_.data(), count), streams_);
+  }
+
+  /// Where in a tile the label's score of row i lies.
+  std::size_t own(std::size_t i) const { return static_cast<std::size_t>(labels_[i]) * tile_rows + i; }
+
+  /// Takes the scores of the labels through the loss's margin, if it has one.
+  template <class ScoreOf>
+  void change_labels(std::size_t k, std::size_t begin, std::size_t count, ScoreOf&& score_of) {
+    if (!entry(k).label_scores) return;
+    double x[tile_rows] = {};
+    for (std::size_t i = 0; i < count; ++i) {
+      if (!left_out(k, begin + i)) x[i] = static_cast<double>(score_of(begin + i));
+    }
+    entry(k).label_scores(components_[k].parameters.data(), x, count, &label_scores_[k * tile_rows + begin]);
+  }
+
+  template <class Use>
+  void for_each_changed(std::size_t k, std::size_t begin, std::size_t count, Use&& use) const {
+    if (!entry(k).label_scores) return;
+    for (std::size_t i = begin; i < begin + count; ++i) {
+      if (!left_out(k, i)) use(i, label_scores_[k * tile_rows + i]);
+    }
+  }
+
+  /// A row as a sum over its elements sees it, from its label's score.
+  typename RowSums<T>::Start start_of(std::size_t k, std::size_t i, const T* label_x) {
+    Row& row = row_of(k, i) = {};
+    if (left_out(k, i)) return {};
+    row.scale = weights_[i] * call_.scale[k];
+    if (!call_.labels) return {.scale = row.scale};
+    return {labels_[i], target_weights_[k].on(static_cast<std::size_t>(labels_[i])), static_cast<double>(*label_x), row.scale};
+  }
+
+  void sum_tile(std::size_t k, std::size_t first, std::size_t count) {
+    RowSums<T>& sums = *sums_[k];
+    std::array<typename RowSums<T>::Start, tile_rows> starts;
+    for (std::size_t i = 0; i < count; ++i) {
+      starts[i] = start_of(k, i, call_.labels && !left_out(k, i) ? scores_.data() + own(i) : nullptr);
+    }
+    const bool taught = sums.has_teacher();
+    if (taught) transpose(call_.teacher, first, count, teacher_.data());
+    const RowBlock<T> block{scores_.data(), {targets_.data()}, taught ? teacher_.data() : nullptr, 0, classes_};
+    sums.start_tile({starts.data(), count}, classes_, call_.labels);
+    sums.lead(block);
+    sums.finish_lead();
+    sums.label_alone() ? sums.add_label() : sums.add(block);
+    sums.finish();
+    for (std::size_t i = 0; i < count; ++i) row_of(k, i).value = sums.value(i);
+    if (call_.want == Want::value) return;
+    T* const grad = k == 0 ? grad_.data() : more_grad_.data();
+    T* const hess = !second_ ? nullptr : k == 0 ? hess_.data() : more_hess_.data();
+    sums.derive(block, grad, hess);
+    for (std::size_t i = 0; i < count; ++i) {
+      if (!left_out(k, i)) continue;
+      for (std::size_t at = i; at < classes_ * tile_rows; at += tile_rows) {
+        grad[at] = T{0};
+        if (hess) hess[at] = T{0};
+      }
+    }
   }
 
   /// NaN in a row that is left out must not come through.
@@ -555,18 +650,18 @@ class Worker {
   template <bool has_target, bool has_second>
   void derive_tile(std::size_t k, std::size_t count, T* grad, T* hess) {
     using V = Pack<T>;
-    T lane[7][tile_rows] = {};
+    T lane[8][tile_rows] = {};
     for (std::size_t i = 0; i < count; ++i) {
       const Row& row = row_of(k, i);
       if (left_out(k, i)) continue;
       const auto factors = row.template factors<double>();
-      const double fields[] = {factors.max,          factors.inverse_total, factors.pull,       factors.quad,
-                               factors.not_p_of_max, factors.scale,         factors.pull_scaled};
-      for (std::size_t field = 0; field < 7; ++field) lane[field][i] = static_cast<T>(fields[field]);
+      const double fields[] = {factors.max,          factors.inverse_total, factors.pull,        factors.quad,
+                               factors.not_p_of_max, factors.scale,         factors.pull_scaled, factors.hess_scale};
+      for (std::size_t field = 0; field < 8; ++field) lane[field][i] = static_cast<T>(fields[field]);
     }
     for_each_pack<T>(tile_rows, [&](std::size_t i, auto, auto) PYLOSS_INLINE_LAMBDA {
       const Factors<V> rows = {V::load(lane[0] + i), V::load(lane[1] + i), V::load(lane[2] + i), V::load(lane[3] + i),
-                               V::load(lane[4] + i), V::load(lane[5] + i), V::load(lane[6] + i)};
+                               V::load(lane[4] + i), V::load(lane[5] + i), V::load(lane[6] + i), V::load(lane[7] + i)};
       for (std::size_t at = i; at < classes_ * tile_rows; at += tile_rows) {
         const V a = has_target ? V::load(targets_.data() + at) : V(0.0);
         const auto by_score =
@@ -597,7 +692,14 @@ class Worker {
     for (std::size_t k = 0; k < components_.size(); ++k) {
       if (left_out(k, i)) {
         row_of(k, i) = {};
+      } else if (sums_[k]) {
+        sum_row(k, row, i);
       } else {
+        change_labels(k, i, 1, [&](std::size_t) {
+          T x;
+          call_.scores.read(row * classes_ + static_cast<std::size_t>(labels_[i]), 1, &x);
+          return x;
+        });
         scan_row(k, row, i);
       }
     }
@@ -605,7 +707,7 @@ class Worker {
     if (call_.want == Want::value) return;
     for (std::size_t begin = 0; begin < classes_ && !stopped(); begin += row_block<T>) {
       const std::size_t size = std::min(row_block<T>, classes_ - begin), first = row * classes_ + begin;
-      const bool alone = components_.size() == 1 && transforms_[0].identity() && !second_;
+      const bool alone = components_.size() == 1 && !transforms_[0].bends() && !second_ && !(sums_[0] && streams_);
       if (T* const there = alone ? call_.grad.template side_by_side<T>(first, size) : nullptr) {
         if (!streams_ || size < classes_) {
           derive_block(0, row, i, begin, size, there, nullptr, streams_);
@@ -627,10 +729,14 @@ class Worker {
   }
 
   /// A block of transformed scores: the caller's memory itself where that serves.
-  const T* scores(std::size_t k, std::size_t row, std::size_t begin, std::size_t size) {
+  const T* scores(std::size_t k, std::size_t row, std::size_t i, std::size_t begin, std::size_t size) {
     if (there_ && transforms_[k].identity()) return there_ + begin;
     call_.scores.read(row * classes_ + begin, size, scores_.data());
     if (!transforms_[k].identity()) transforms_[k].apply(scores_.data(), size);
+    for_each_changed(k, i, 1, [&](std::size_t, const LabelScore& to) {
+      const std::size_t label = static_cast<std::size_t>(labels_[i]) - begin;
+      if (label < size) scores_.data()[label] = transforms_[k].label(to);
+    });
     return scores_.data();
   }
 
@@ -638,6 +744,9 @@ class Worker {
   Input<T> targets(std::size_t k, std::size_t row, std::size_t begin, std::size_t size) {
     if (!dense(k)) return {};
     if (call_.labels) return target_weights_[k].bases(begin);
+    if (target_weights_[k].plain()) {
+      if (const T* const as_they_are = call_.target.template side_by_side<T>(row * classes_ + begin, size)) return {as_they_are};
+    }
     call_.target.read(row * classes_ + begin, size, targets_.data());
     target_weights_[k].apply(targets_.data(), begin, size);
     return {targets_.data()};
@@ -649,7 +758,7 @@ class Worker {
     T* const kept = keeps() ? exponentials_.data() : nullptr;
     for (std::size_t begin = 0; begin < classes_ && !stopped(); begin += row_block<T>) {
       const std::size_t size = std::min(row_block<T>, classes_ - begin);
-      const T* x = scores(k, row, begin, size);
+      const T* x = scores(k, row, i, begin, size);
       if (dense(k)) {
         scan<true>(running, x, targets(k, row, begin, size), size, kept, outgoing_);
       } else {
@@ -659,22 +768,55 @@ class Worker {
     double x = 0.0, e = 0.0;
     if (call_.labels) {
       const auto c = static_cast<std::size_t>(labels_[i]);
-      x = static_cast<double>(*scores(k, row, c, 1));
+      x = static_cast<double>(*scores(k, row, i, c, 1));
       e = x == running.max ? 1.0 : kept ? static_cast<double>(kept[c]) : std::exp(x - running.max);
     }
-    begin_row(k, i, running.max, others(k, row, running), running.mass, running.distance, x, e);
+    begin_row(k, i, running.max, others(k, row, i, running), running.mass, running.distance, x, e);
     finish_rows(k, i, 1);
   }
 
   /// Sum of exp(x - max) over all but one of the largest scores.
-  double others(std::size_t k, std::size_t row, const RunningRow& running) {
+  double others(std::size_t k, std::size_t row, std::size_t i, const RunningRow& running) {
     if (!(running.total < 1.0 + 0x1p-20)) return running.total - 1.0;
     double sum = 0.0, ties = 0.0;
     for (std::size_t begin = 0; begin < classes_; begin += row_block<T>) {
       const std::size_t size = std::min(row_block<T>, classes_ - begin);
-      scan_others(scores(k, row, begin, size), running.max, size, sum, ties);
+      scan_others(scores(k, row, i, begin, size), running.max, size, sum, ties);
     }
     return sum + (ties - 1.0);
+  }
+
+  RowBlock<T> block_of(std::size_t k, std::size_t row, std::size_t i, std::size_t begin, std::size_t size) {
+    const T* teacher = nullptr;
+    if (sums_[k]->has_teacher()) {
+      teacher = call_.teacher.template side_by_side<T>(row * classes_ + begin, size);
+      if (!teacher) {
+        call_.teacher.read(row * classes_ + begin, size, teacher_.data());
+        teacher = teacher_.data();
+      }
+    }
+    return {scores(k, row, i, begin, size), targets(k, row, begin, size), teacher, begin, size};
+  }
+
+  void sum_row(std::size_t k, std::size_t row, std::size_t i) {
+    RowSums<T>& sums = *sums_[k];
+    const auto for_each_block = [&](auto&& use) {
+      for (std::size_t begin = 0; begin < classes_ && !stopped(); begin += row_block<T>) {
+        use(block_of(k, row, i, begin, std::min(row_block<T>, classes_ - begin)));
+      }
+    };
+    T label_x = T{0};
+    if (call_.labels) call_.scores.read(row * classes_ + static_cast<std::size_t>(labels_[i]), 1, &label_x);
+    sums.start_row(start_of(k, i, &label_x), classes_, call_.labels);
+    if (sums.has_lead()) for_each_block([&](const RowBlock<T>& block) { sums.lead(block); });
+    sums.finish_lead();
+    if (sums.label_alone()) {
+      sums.add_label();
+    } else {
+      for_each_block([&](const RowBlock<T>& block) { sums.add(block); });
+    }
+    sums.finish();
+    row_of(k, i).value = sums.value(0);
   }
 
   void derive_block(std::size_t k, std::size_t row, std::size_t i, std::size_t begin, std::size_t size, T* grad, T* hess, bool stream) {
@@ -684,7 +826,8 @@ class Worker {
       if (hess) std::fill_n(hess, size, T{0});
       return;
     }
-    const T* const x = scores(k, row, begin, size);
+    if (sums_[k]) return sums_[k]->derive(block_of(k, row, i, begin, size), grad, hess);
+    const T* const x = scores(k, row, i, begin, size);
     const Input<T> target = targets(k, row, begin, size);
     const std::size_t label = call_.labels ? static_cast<std::size_t>(at.label) - begin : size;
     with_constants(dense(k), hess != nullptr, [&](auto is_dense, auto is_second) {
@@ -697,7 +840,11 @@ class Worker {
       grad[label] = static_cast<T>(at.label_grad());
       if (hess) hess[label] = static_cast<T>(at.label_hess());
     });
-    if (!transforms_[k].identity()) transforms_[k].chain(x, grad, hess, size);
+    if (transforms_[k].bends()) transforms_[k].chain(x, grad, hess, size);
+    if (label < size) {
+      for_each_changed(
+          k, i, 1, [&](std::size_t, const LabelScore& to) { Transform<T>::chain_label(to, grad[label], hess ? hess + label : nullptr); });
+    }
     if (hess) put_surrogates(k, &at, 1, hess, size);
   }
 
@@ -710,13 +857,16 @@ class Worker {
   bool tiled_, second_, streams_;
   std::vector<Transform<T>> transforms_;
   std::vector<TargetWeights<T>> target_weights_;
-  std::vector<Row> rows_;  // of each component, for the rows whose weights and labels are at hand
+  std::vector<Row> rows_;     // of each component, for the rows whose weights and labels are at hand
+  std::vector<double> lost_;  // of each component's sum
   double weights_[tile_rows];
   std::int64_t labels_[tile_rows];
+  std::vector<std::unique_ptr<RowSums<T>>> sums_;  // of each component; null where it is of the softmax
+  std::vector<LabelScore> label_scores_;           // of each component, if any has a margin
   Outgoing<T> outgoing_;
   const T* next_tile_ = nullptr;  // fetched while a tile is being worked on
   const T* there_ = nullptr;      // the row that is being worked on, if its scores lie side by side
-  Buffer<T> plain_, scores_, targets_, exponentials_, grad_, hess_, more_grad_, more_hess_;
+  Buffer<T> plain_, scores_, targets_, exponentials_, teacher_, grad_, hess_, more_grad_, more_hess_;
 };
 
 template <class T>
@@ -738,20 +888,34 @@ bool run(std::span<const RowComponent> components, const RowwiseCall& call, Inte
 }
 
 template <class Loss>
-RowEntry entry() {
-  return {Loss::name, parameters_of<Loss>,
-          [](const double* parameters, const SoftmaxRow<Rows>& rows) { return with_parameters<Loss>(parameters)(rows); }};
+RowEntry entry_of() {
+  RowEntry entry{Loss::name, parameters_of<Loss>};
+  entry.terms = [](const double* parameters, const SoftmaxRow<Rows>& rows) { return with_parameters<Loss>(parameters)(rows); };
+  if constexpr (requires { typename Loss::Label; }) {
+    entry.label_scores = [](const double* parameters, const double* x, std::size_t count, LabelScore* to) {
+      const typename Loss::Label label(parameters);
+      for (std::size_t i = 0; i < count; ++i) to[i] = label(x[i]);
+    };
+  }
+  return entry;
 }
 
 template <class... Losses>
-std::span<const RowEntry> table_of(List<Losses...>) {
-  static const std::array<RowEntry, sizeof...(Losses)> table{entry<Losses>()...};
+std::vector<RowEntry> entries_of(List<Losses...>) {
+  std::vector<RowEntry> table{entry_of<Losses>()...};
+  for (const RowSumsEntry& sums : row_sums_table()) {
+    table.push_back({sums.name, sums.parameters});
+    table.back().sums = &sums;
+  }
   return table;
 }
 
 }  // namespace
 
-std::span<const RowEntry> rowwise_table() { return table_of(Rowwise{}); }
+std::span<const RowEntry> rowwise_table() {
+  static const std::vector<RowEntry> table = entries_of(Rowwise{});
+  return table;
+}
 
 bool run_rowwise(std::span<const RowComponent> components, const RowwiseCall& call, Interrupt& interrupt, std::span<double> totals) {
   return call.float64 ? run<double>(components, call, interrupt, totals) : run<float>(components, call, interrupt, totals);

@@ -1,4 +1,4 @@
-// One row of class scores and its target in, one term out: the losses of the registry's Rowwise list.
+// One row of class scores and its target in, one term out: the losses of the registry's Rowwise and RowwiseSums lists.
 #pragma once
 
 #include <cstdint>
@@ -11,6 +11,7 @@
 #include "../parallel.hpp"
 #include "elementwise.hpp"
 #include "parameters.hpp"
+#include "rowsums.hpp"
 #include "views.hpp"
 #include "weights.hpp"
 
@@ -22,7 +23,11 @@ using Rows = simd::Pack<double>;
 struct RowEntry {
   std::string_view name;
   std::size_t parameters;
-  RowTerms<Rows> (*terms)(const double* parameters, const SoftmaxRow<Rows>& rows);
+  RowTerms<Rows> (*terms)(const double* parameters, const SoftmaxRow<Rows>& rows) = nullptr;
+  /// Turns scores of labels into what the softmax sees, where the loss has a margin; else null.
+  void (*label_scores)(const double* parameters, const double* x, std::size_t count, LabelScore* to) = nullptr;
+  /// The loss as a sum over elements, if it is none of the softmax.
+  const RowSumsEntry* sums = nullptr;
 };
 
 std::span<const RowEntry> rowwise_table();
@@ -39,10 +44,10 @@ struct RowComponent {
   std::optional<std::int64_t> ignored;
 };
 
-/// The caller's arrays: scores, grad and hess of rows x classes; target either that, or one label a row.
+/// The caller's arrays: scores, teacher, grad and hess of rows x classes; target either that, or one label a row, or absent.
 struct RowwiseCall {
   std::size_t rows = 0, classes = 0;
-  View scores, target, weight, value, grad, hess;
+  View scores, target, teacher, weight, value, grad, hess;
   bool labels = true;
   Want want = Want::value;
   std::vector<double> scale;         // of the stored results, for each component

@@ -1,9 +1,14 @@
-// Losses of a row of class scores through its softmax p. The engine (kernels/rowwise.hpp) reads the scores; here a lane is a row.
+// Losses of a row of class scores. The engine (kernels/rowwise.hpp) reads the scores; in what is said of a whole row, a lane is a row.
 #pragma once
+
+#include <array>
+#include <cmath>
 
 #include "../simd/math.hpp"
 
 namespace pyloss {
+
+// Losses of the row's softmax p.
 
 /// What one pass over a row of scores x with target weights a (a probability or a one-hot row, smoothed and class-weighted) tells.
 template <class V>
@@ -12,16 +17,20 @@ struct SoftmaxRow {
   V others;    // sum of exp(x - max) over all but one of the largest: small where one score dominates, so nothing is lost
   V mass;      // sum of a
   V distance;  // sum of a (max - x)
+  V p, not_p;  // of a label: its probability, and 1 less that
 
   V total() const { return 1.0 + others; }
   /// log-sum-exp of x less max.
   V log_total() const { return log1p(others); }
+  /// Logarithm of a label's probability.
+  V log_p() const { return -(log_total() + select(mass == 0.0, 0.0, distance / mass)); }
 };
 
-/// The derivative by score j is pull p_j - a_j, the second derivative pull p_j (1 - p_j) + quad p_j².
+/// The derivative by score j is pull p_j - push a_j, the second derivative pull p_j (1 - p_j) + quad p_j² + bend (p_j - [j is the label])².
 template <class V>
 struct RowTerms {
   V value, pull, quad;
+  V push = 1.0, bend = 0.0;
 };
 
 /// -sum of a log p, plus z_loss times the squared log-sum-exp.
@@ -35,6 +44,468 @@ struct CrossEntropy {
     if (z_loss == 0.0) return {.value = entropy, .pull = row.mass, .quad = 0.0};
     const V z = row.max + log_total;
     return {.value = entropy + z_loss * z * z, .pull = row.mass + 2.0 * z_loss * z, .quad = 2.0 * z_loss};
+  }
+};
+
+/// Terms of mass times f(log p) of a label, from f, -f' and f''.
+template <class V>
+RowTerms<V> of_log_p(const SoftmaxRow<V>& row, V f, V fall, V bend) {
+  const V value = select(row.others == row.others, times_or_zero(row.mass, f), row.others);  // NaN even if the class weighs nothing
+  return {.value = value, .pull = row.mass * fall, .quad = 0.0, .push = fall, .bend = row.mass * bend};
+}
+
+/// alpha (1 - p)^gamma times -log p. The power is taken from the logarithm: at p = 1 it is then 0, or 1 for gamma = 0.
+struct SoftmaxFocal {
+  static constexpr auto name = "softmax_focal";
+  double gamma, alpha;
+
+  template <class V>
+  RowTerms<V> operator()(const SoftmaxRow<V>& row) const {
+    const V q = row.not_p, u = row.log_p(), pu = times_or_zero(row.p, u);
+    if (gamma == 0.0) return of_log_p<V>(row, -alpha * u, alpha, 0.0);
+    const V power = alpha * exp(gamma * log(q));
+    const V ratio = select(q == 0.0, row.p, -pu / q);  // -p log p / (1 - p), 1 at p = 1
+    const V bend = gamma * (power / q) * (row.p * ((gamma - 1.0) * ratio + 2.0) + pu);
+    return of_log_p<V>(row, times_or_zero(power, -u), power * (1.0 + gamma * ratio), select(q == 0.0, 0.0, bend));
+  }
+};
+
+/// ce times -log p, plus error times 1 - p.
+struct LogAndError {
+  double ce, error;
+
+  template <class V>
+  RowTerms<V> operator()(const SoftmaxRow<V>& row) const {
+    const V f = error * row.not_p + (ce == 0.0 ? V(0.0) : -ce * row.log_p());
+    return of_log_p<V>(row, f, ce + error * row.p, -error * row.p);
+  }
+};
+
+struct PolyCrossEntropy {
+  static constexpr auto name = "poly_cross_entropy";
+  double epsilon;
+
+  template <class V>
+  RowTerms<V> operator()(const SoftmaxRow<V>& row) const {
+    return LogAndError{1.0, epsilon}(row);
+  }
+};
+
+/// The reversed cross-entropy takes log 10^-4 for the logarithm of a target of 0, as its authors' program does.
+struct SymmetricCrossEntropy {
+  static constexpr auto name = "symmetric_cross_entropy";
+  double alpha, beta;
+
+  template <class V>
+  RowTerms<V> operator()(const SoftmaxRow<V>& row) const {
+    constexpr double log_of_zero = -9.210340371976182;
+    return LogAndError{alpha, -beta * log_of_zero}(row);
+  }
+};
+
+/// (1 - p^q) / q.
+struct GeneralizedCrossEntropy {
+  static constexpr auto name = "generalized_cross_entropy";
+  double q;
+
+  template <class V>
+  RowTerms<V> operator()(const SoftmaxRow<V>& row) const {
+    const V log_power = q * row.log_p(), power = exp(log_power);
+    return of_log_p<V>(row, -expm1(log_power) / q, power, -q * power);
+  }
+};
+
+/// Score of a label as the softmax sees it, before the scale, with its derivatives by the score itself.
+struct LabelScore {
+  double value, first, second;
+};
+
+/// Cross-entropy of cosines, of which the label's is changed first.
+struct OfCosines {
+  template <class V>
+  RowTerms<V> operator()(const SoftmaxRow<V>& row) const {
+    return CrossEntropy{.z_loss = 0.0}(row);
+  }
+};
+
+/// cos(theta + margin) where theta + margin <= pi; beyond, where that would rise again, cos theta - margin sin margin. Constant within 1e-7
+/// of cos theta = 1, where the slope is infinite.
+struct ArcFace : OfCosines {
+  static constexpr auto name = "arc_face";
+
+  class Label {
+   public:
+    explicit Label(const double* parameters) : cos_(std::cos(parameters[0])), sin_(std::sin(parameters[0])), shift_(parameters[0] * sin_) {}
+
+    LabelScore operator()(double x) const {
+      constexpr double largest = 1.0 - 1e-7;
+      if (x < -cos_ || x <= -1.0) return {x - shift_, 1.0, 0.0};
+      const double at = x > largest ? largest : x, sine = std::sqrt((1.0 - at) * (1.0 + at));
+      const double value = at * cos_ - sine * sin_;
+      if (x > largest) return {value, 0.0, 0.0};
+      return {value, cos_ + sin_ * (at / sine), sin_ / (sine * sine * sine)};
+    }
+
+   private:
+    double cos_, sin_, shift_;
+  };
+
+  double margin;
+};
+
+/// cos theta - margin.
+struct CosFace : OfCosines {
+  static constexpr auto name = "cos_face";
+
+  class Label {
+   public:
+    explicit Label(const double* parameters) : margin_(parameters[0]) {}
+    LabelScore operator()(double x) const { return {x - margin_, 1.0, 0.0}; }
+
+   private:
+    double margin_;
+  };
+
+  double margin;
+};
+
+/// (-1)^k cos(margin theta) - 2 k with k = floor(margin theta / pi), for an integer margin. The cosine is Chebyshev's polynomial of
+/// cos theta, so that nothing is divided by a sine; beyond -1 and 1 it is constant.
+struct SphereFace : OfCosines {
+  static constexpr auto name = "sphere_face";
+
+  class Label {
+   public:
+    explicit Label(const double* parameters) : margin_(parameters[0]) {}
+
+    LabelScore operator()(double x) const {
+      const double at = x > 1.0 ? 1.0 : x < -1.0 ? -1.0 : x;
+      LabelScore before{1.0, 0.0, 0.0}, now{at, 1.0, 0.0};
+      for (double n = 1.0; n < margin_; n += 1.0) {
+        const LabelScore next{2.0 * at * now.value - before.value, 2.0 * (now.value + at * now.first) - before.first,
+                              4.0 * now.first + 2.0 * at * now.second - before.second};
+        before = now;
+        now = next;
+      }
+      const double k = std::fmin(std::floor(margin_ * std::acos(at) / 3.141592653589793), margin_ - 1.0);
+      const double sign = std::fmod(k, 2.0) == 0.0 ? 1.0 : -1.0, slope = at == x ? sign : 0.0;
+      return {sign * now.value - 2.0 * k, slope * now.first, slope * now.second};
+    }
+
+   private:
+    double margin_;
+  };
+
+  double margin;
+};
+
+/// The score as it is: all there is to it is the scale.
+struct AdaCos : OfCosines {
+  static constexpr auto name = "ada_cos";
+};
+
+// Losses that add up terms of a row's elements. What an element needs to know of its row is found first (`lead`, the largest or the sum of
+// something over the row); then `add` gives what is to be added up, `finish` the row's value and factors, `derive` the derivatives.
+
+/// A score x with its target weight a and the teacher's score; in a labelled row, a is 0 but for the label.
+template <class V>
+struct Element {
+  V x, a, teacher;
+  decltype(V{} == V{}) is_label;
+};
+
+/// What an element's row is: the label's score, the number of classes, and its leads.
+template <class V, std::size_t leads>
+struct RowFacts {
+  V label_x, classes;
+  std::array<V, leads> lead;
+};
+
+template <class V, std::size_t factors>
+struct RowSum {
+  V value;
+  std::array<V, factors> factor;
+};
+
+/// Derivatives by a score.
+template <class V>
+struct ScoreTerms {
+  V grad, hess;
+};
+
+enum class Lead { largest, sum };
+
+/// What most of these losses are.
+struct OfElements {
+  static constexpr Lead lead_kind = Lead::largest;
+  static constexpr std::size_t leads = 0, sums = 1, factors = 0;
+  static constexpr bool label_alone = false;  // whether of a labelled row only the label's element has something to add
+  static constexpr bool target = true, teacher = false;
+};
+
+template <class V>
+using NoLead = RowFacts<V, 0>;
+
+/// The value as it is; the factor is NaN if the value is, else 0: of losses whose derivatives do not depend on the scores.
+template <class V>
+RowSum<V, 1> linear(V value) {
+  return {value, {select(value == value, 0.0, value)}};
+}
+
+struct NLL : OfElements {
+  static constexpr auto name = "nll";
+  static constexpr std::size_t factors = 1;
+  static constexpr bool label_alone = true;
+
+  template <class V>
+  std::array<V, 1> add(const Element<V>& e, const NoLead<V>&) const {
+    return {times_or_zero(e.a, -e.x)};
+  }
+  template <class V>
+  RowSum<V, 1> finish(const std::array<V, 1>& sum, const NoLead<V>&) const {
+    return linear(sum[0]);
+  }
+  template <class V>
+  ScoreTerms<V> derive(const Element<V>& e, const NoLead<V>&, const std::array<V, 1>& factor) const {
+    return {factor[0] - e.a, factor[0]};
+  }
+};
+
+/// -sum of a log clip(x / sum of x, eps, 1 - eps). Where the clip is at work, its element has no gradient of its own.
+struct CategoricalCrossEntropy : OfElements {
+  static constexpr auto name = "categorical_cross_entropy";
+  static constexpr Lead lead_kind = Lead::sum;
+  static constexpr std::size_t leads = 1, sums = 2, factors = 2;
+  static constexpr bool label_alone = true;
+  double eps;
+
+  template <class V>
+  std::array<V, 1> lead(const Element<V>& e) const {
+    return {e.x};
+  }
+  template <class V>
+  std::array<V, 2> add(const Element<V>& e, const RowFacts<V, 1>& row) const {
+    const V p = e.x / row.lead[0];
+    return {times_or_zero(e.a, -log(clamp(p, eps, 1.0 - eps))), unclipped(p, e.a)};
+  }
+  template <class V>
+  RowSum<V, 2> finish(const std::array<V, 2>& sum, const RowFacts<V, 1>& row) const {
+    const V factor = sum[1] / row.lead[0];
+    return {sum[0], {factor, factor / row.lead[0]}};
+  }
+  template <class V>
+  ScoreTerms<V> derive(const Element<V>& e, const RowFacts<V, 1>& row, const std::array<V, 2>& factor) const {
+    const V a = unclipped(e.x / row.lead[0], e.a), own = select(a == 0.0, 0.0, a / e.x);
+    return {factor[0] - own, select(a == 0.0, 0.0, own / e.x) - factor[1]};
+  }
+
+ private:
+  template <class V>
+  V unclipped(V p, V a) const {
+    return select((p < eps) | (p > 1.0 - eps), 0.0, a);
+  }
+};
+
+/// sum of t (log t - x), 0 where t = 0; t is a, or exp a with log_target.
+struct KLDiv : OfElements {
+  static constexpr auto name = "kl_div";
+  static constexpr std::size_t factors = 1;
+  double log_target;
+
+  template <class V>
+  std::array<V, 1> add(const Element<V>& e, const NoLead<V>&) const {
+    return {times_or_zero(t(e), (log_target != 0.0 ? e.a : log(e.a)) - e.x)};
+  }
+  template <class V>
+  RowSum<V, 1> finish(const std::array<V, 1>& sum, const NoLead<V>&) const {
+    return linear(sum[0]);
+  }
+  template <class V>
+  ScoreTerms<V> derive(const Element<V>& e, const NoLead<V>&, const std::array<V, 1>& factor) const {
+    return {factor[0] - t(e), factor[0]};
+  }
+
+ private:
+  template <class V>
+  V t(const Element<V>& e) const {
+    return log_target != 0.0 ? exp(e.a) : e.a;
+  }
+};
+
+/// Half of sum of t log(t / m) + q log(q / m), q = exp x, m = (q + t) / 2. With d = |q - t| / (q + t), the larger of q and t is m (1 + d),
+/// the smaller m (1 - d).
+struct JSDiv : OfElements {
+  static constexpr auto name = "js_div";
+
+  template <class V>
+  std::array<V, 1> add(const Element<V>& e, const NoLead<V>&) const {
+    const Mix<V> mix(e);
+    return {0.5 * (times_or_zero(e.a, mix.log_t) + times_or_zero(mix.q, mix.log_q))};
+  }
+  template <class V>
+  RowSum<V, 0> finish(const std::array<V, 1>& sum, const NoLead<V>&) const {
+    return {sum[0], {}};
+  }
+  template <class V>
+  ScoreTerms<V> derive(const Element<V>& e, const NoLead<V>&, const std::array<V, 0>&) const {
+    const Mix<V> mix(e);
+    return {0.5 * times_or_zero(mix.q, mix.log_q), 0.5 * times_or_zero(mix.q, mix.log_q + e.a / mix.both)};
+  }
+
+ private:
+  /// q, and the logarithms of q / m and t / m.
+  template <class V>
+  struct Mix {
+    V q, both, log_q, log_t;
+
+    explicit Mix(const Element<V>& e) : q(exp(e.x)), both(q + e.a) {
+      const V smaller = min(q, e.a), d = select(both == 0.0, 0.0, abs(q - e.a) / both);
+      const V log_larger = log1p(d);
+      // Where it is far smaller, 1 - d has lost it.
+      const V log_smaller = select(d > 0.5, log(2.0 * smaller / both), log1p(-d));
+      const auto q_is_larger = q > e.a;
+      log_q = select(q_is_larger, log_larger, log_smaller);
+      log_t = select(q_is_larger, log_smaller, log_larger);
+    }
+  };
+};
+
+/// exp((x - max) / temperature), the sums that its softmax needs, and what they tell.
+template <class V>
+struct Exponential {
+  decltype(V{} == V{}) largest;
+  V below, e;
+
+  /// An infinite max is no distance from itself.
+  Exponential(V x, V max, double temperature = 1.0) : largest(x == max) {
+    below = select(largest, 0.0, x - max);
+    if (temperature != 1.0) below = below / temperature;
+    e = exp_nonpositive(below);
+  }
+
+  V other() const { return select(largest, 0.0, e); }
+  V tie() const { return select(largest, 1.0, 0.0); }
+};
+
+/// Sum of exp(x - max) over all but one of the largest; NaN if every score is -inf.
+template <class V>
+V all_but_one(V others, V ties, V max) {
+  return select(max == -simd::infinity<double>, std::nan(""), others + (ties - 1.0));
+}
+
+/// 1 - p, where the largest score's is known from the others.
+template <class V>
+V complement(const Exponential<V>& x, V p, V not_p_of_max) {
+  return select(x.largest, not_p_of_max, 1.0 - p);
+}
+
+/// -sum of p log p of the softmax p: log of the total plus the mean of max - x under p.
+struct Entropy : OfElements {
+  static constexpr auto name = "entropy";
+  static constexpr std::size_t leads = 1, sums = 3, factors = 3;
+  static constexpr bool target = false;
+
+  template <class V>
+  std::array<V, 1> lead(const Element<V>& e) const {
+    return {e.x};
+  }
+  template <class V>
+  std::array<V, 3> add(const Element<V>& e, const RowFacts<V, 1>& row) const {
+    const Exponential<V> x(e.x, row.lead[0]);
+    return {x.other(), x.tie(), times_or_zero(x.e, -x.below)};
+  }
+  template <class V>
+  RowSum<V, 3> finish(const std::array<V, 3>& sum, const RowFacts<V, 1>& row) const {
+    const V others = all_but_one(sum[0], sum[1], row.lead[0]), inverse = 1.0 / (1.0 + others), mean = sum[2] * inverse;
+    return {log1p(others) + mean, {inverse, others * inverse, mean}};
+  }
+  template <class V>
+  ScoreTerms<V> derive(const Element<V>& e, const RowFacts<V, 1>& row, const std::array<V, 3>& factor) const {
+    const Exponential<V> x(e.x, row.lead[0]);
+    const V p = x.e * factor[0], above = -x.below - factor[2], grad = times_or_zero(p, above);
+    return {grad, times_or_zero(p, complement(x, p, factor[1]) * (above - 1.0) - grad)};
+  }
+};
+
+/// How far others come within the margin of the label: the largest of them, shared among equals, or all of them over the number of classes.
+struct MultiHinge : OfElements {
+  static constexpr auto name = "multi_hinge";
+  static constexpr std::size_t leads = 1, sums = 2, factors = 2;
+  double all, margin;
+
+  template <class V>
+  std::array<V, 1> lead(const Element<V>& e) const {
+    return {select(e.is_label, -simd::infinity<double>, e.x)};
+  }
+  template <class V>
+  std::array<V, 2> add(const Element<V>& e, const RowFacts<V, 1>& row) const {
+    const V slack = all != 0.0 ? max(inside(e.x, row), 0.0) : select(e.x == e.x, 0.0, e.x);
+    return {select(e.is_label, 0.0, slack), select(counts(e, row), 1.0, 0.0)};
+  }
+  template <class V>
+  RowSum<V, 2> finish(const std::array<V, 2>& sum, const RowFacts<V, 1>& row) const {
+    V value, unit, count = sum[1];
+    if (all != 0.0) {
+      value = sum[0] / row.classes;
+      unit = 1.0 / row.classes;
+    } else {
+      value = max(inside(row.lead[0], row), 0.0) + sum[0];
+      unit = select(value > 0.0, 1.0 / sum[1], 0.0);
+    }
+    unit = select(value == value, unit, value);  // a NaN anywhere in the row
+    return {value, {unit, unit * count}};
+  }
+  template <class V>
+  ScoreTerms<V> derive(const Element<V>& e, const RowFacts<V, 1>& row, const std::array<V, 2>& factor) const {
+    return {select(e.is_label, 0.0 - factor[1], select(counts(e, row), factor[0], 0.0)), 0.0};
+  }
+
+ private:
+  /// Equal scores differ by nothing, even if both are infinite.
+  template <class V>
+  V inside(V x, const RowFacts<V, 1>& row) const {
+    return select(x == row.label_x, margin, (margin - row.label_x) + x);
+  }
+  template <class V>
+  auto counts(const Element<V>& e, const RowFacts<V, 1>& row) const {
+    return (!e.is_label) & (all != 0.0 ? inside(e.x, row) > 0.0 : e.x == row.lead[0]);
+  }
+};
+
+/// alpha times the cross-entropy, plus (1 - alpha) T² times the divergence of the softmax at temperature T from the teacher's.
+struct Distillation : OfElements {
+  static constexpr auto name = "distillation";
+  static constexpr std::size_t leads = 2, sums = 8, factors = 7;
+  static constexpr bool teacher = true;
+  double temperature, alpha;
+
+  template <class V>
+  std::array<V, 2> lead(const Element<V>& e) const {
+    return {e.x, e.teacher};
+  }
+  template <class V>
+  std::array<V, 8> add(const Element<V>& e, const RowFacts<V, 2>& row) const {
+    const Exponential<V> p(e.x, row.lead[0]), s(e.x, row.lead[0], temperature), q(e.teacher, row.lead[1], temperature);
+    return {p.other(), p.tie(), e.a, times_or_zero(e.a, -p.below), s.other(), q.other(), q.tie(), times_or_zero(q.e, q.below - s.below)};
+  }
+  template <class V>
+  RowSum<V, 7> finish(const std::array<V, 8>& sum, const RowFacts<V, 2>& row) const {
+    const V p = all_but_one(sum[0], sum[1], row.lead[0]), s = all_but_one(sum[4], sum[1], row.lead[0]),
+            q = all_but_one(sum[5], sum[6], row.lead[1]);
+    const V of_p = 1.0 / (1.0 + p), of_s = 1.0 / (1.0 + s), of_q = 1.0 / (1.0 + q);
+    const V entropy = sum[2] * log1p(p) + sum[3], divergence = sum[7] * of_q - log1p(q) + log1p(s);
+    const V value = times_or_zero(V(alpha), entropy) + times_or_zero(V((1.0 - alpha) * temperature * temperature), divergence);
+    return {value, {of_p, p * of_p, sum[2], of_s, s * of_s, of_q, q * of_q}};
+  }
+  template <class V>
+  ScoreTerms<V> derive(const Element<V>& e, const RowFacts<V, 2>& row, const std::array<V, 7>& factor) const {
+    const Exponential<V> of_p(e.x, row.lead[0]), of_s(e.x, row.lead[0], temperature), of_q(e.teacher, row.lead[1], temperature);
+    const V p = of_p.e * factor[0], s = of_s.e * factor[3], q = of_q.e * factor[5], mass = factor[2];
+    const V not_p = complement(of_p, p, factor[1]), not_s = complement(of_s, s, factor[4]), not_q = complement(of_q, q, factor[6]);
+    // Near 1, probabilities differ by what they lack.
+    const V by_target = select(of_p.largest, (mass - e.a) - mass * not_p, mass * p - e.a);
+    const V by_teacher = select(of_s.largest, not_q - not_s, s - q);
+    return {alpha * by_target + (1.0 - alpha) * temperature * by_teacher, alpha * mass * p * not_p + (1.0 - alpha) * s * not_s};
   }
 };
 

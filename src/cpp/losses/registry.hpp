@@ -41,13 +41,17 @@ bool with_named(std::string_view name, Use&& use, List<Losses...>) {
   return result;
 }
 
-
 using Elementwise = List<MSE, MAE, Huber, Quantile, LogCosh, MSLE, MAPE, SMAPE, SmoothL1, PseudoHuber, Expectile, EpsilonInsensitive, Tukey,
                          Cauchy, Welsch, GemanMcClure, Barron,  // regression
                          PoissonNLL,                            // likelihood
                          BCEWithLogits, Hinge>;                 // binary
 
-using Rowwise = List<CrossEntropy>;  // multiclass
+// multiclass
+
+using Rowwise = List<CrossEntropy, SoftmaxFocal, PolyCrossEntropy, GeneralizedCrossEntropy, SymmetricCrossEntropy,  // of the softmax
+                     ArcFace, CosFace, SphereFace, AdaCos>;  // of the softmax of cosines, the label's with a margin
+
+using RowwiseSums = List<NLL, CategoricalCrossEntropy, KLDiv, JSDiv, Entropy, MultiHinge, Distillation>;  // sums over a row's elements
 
 using RankingLosses = List<RankLogistic, RankHinge, RankSquaredHinge, LambdaRank, ListNet, ListMLE>;
 

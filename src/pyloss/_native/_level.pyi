@@ -198,7 +198,8 @@ def penalty_losses() -> dict[str, tuple[int, int]]:
 def rowwise(
     components: collections.abc.Sequence[RowComponent],
     scores: Operand,
-    target: Operand,
+    target: Operand | None,
+    teacher: Operand | None,
     labels: bool,
     weight: Operand | None,
     value: Operand | None,

@@ -26,7 +26,7 @@ from .._arguments import (
 from .._native import kernels
 from ._call import Call
 from ._init_score import of_elements
-from ._loss import CURVATURES, GRAD, HESS, VALUE, PredictionLoss, show_sum
+from ._loss import CURVATURES, GRAD, HESS, VALUE, PredictionLoss, kernel_parameters, show_sum
 
 
 class Elementwise(PredictionLoss):

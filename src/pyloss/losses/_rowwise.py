@@ -6,7 +6,7 @@ import dataclasses
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 from .._arguments import (
     Array,
@@ -24,12 +24,20 @@ from .._native import kernels
 from ._call import Call, maybe
 from ._loss import CURVATURES, PredictionLoss, show_sum
 
-# Fields that the row engine itself understands, whichever loss has them.
-_ENGINE = ("class_weight", "label_smoothing", "softcap", "temperature", "ignore_index")
+LABELS, PROBABILITIES, NONE = "labels", "probabilities", "none"
+"""What a target may be: one class index for each row, a probability for each score, or absent."""
 
 
 class Rowwise(PredictionLoss):
     """A loss of its own kernel, or a sum of such losses."""
+
+    targets: ClassVar[tuple[str, ...]] = (LABELS, PROBABILITIES)
+    # Fields that the row engine itself understands.
+    engine: ClassVar[tuple[str, ...]] = ("class_weight", "label_smoothing", "softcap", "temperature", "ignore_index")
+    # The field that gives each class a weight, in losses that have one.
+    class_weights: ClassVar[str] = "class_weight"
+    # Whether a mean over labels is divided by the weights of their classes.
+    mean_of_class_weights: ClassVar[bool] = True
 
     @classmethod
     def _check_kernel(cls) -> None:
@@ -41,21 +49,36 @@ class Rowwise(PredictionLoss):
 
     @cached_property
     def _component(self) -> kernels.RowComponent:
-        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
-        weight = fields.get("class_weight")
+        return self._make_component(**self._settings())
+
+    def _settings(self) -> dict[str, Any]:
+        """Return the fields by name, as `_make_component` takes them."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
+
+    def _make_component(self, **settings: Any) -> kernels.RowComponent:
+        engine = {name: settings.pop(name) for name in self.engine if name in settings}
         return kernels.RowComponent(
             name=self.name,
-            parameters=[float(value) for name, value in fields.items() if name not in _ENGINE],
-            class_weight=[] if weight is None else list(weight),
-            label_smoothing=fields.get("label_smoothing", 0.0),
-            softcap=fields.get("softcap") or 0.0,
-            temperature=fields.get("temperature", 1.0),
-            ignored=fields.get("ignore_index"),
+            parameters=[float(value) for value in settings.values()],
+            class_weight=list(engine.get("class_weight") or ()),
+            label_smoothing=engine.get("label_smoothing", 0.0),
+            softcap=engine.get("softcap") or 0.0,
+            temperature=engine.get("temperature", 1.0),
+            ignored=engine.get("ignore_index"),
         )
 
     def _surrogate(self, curvature: str, classes: int) -> tuple[float, float]:
         """Return factor and floor of what stands for the second derivative."""
         return (1.0, -math.inf if curvature == "exact" else 0.0)
+
+    def _component_for(self, classes: int) -> kernels.RowComponent:
+        """Return the kernel's component for rows of so many classes."""
+        weights = getattr(self, self.class_weights, None)
+        if isinstance(weights, tuple) and len(weights) != classes:
+            raise ValueError(
+                f"{self.class_weights}: got {len(weights)} weights, wanted one for each of the {classes} classes"
+            )
+        return self._component
 
     def _small(self, pred: ArrayLike, target: ArrayLike, want: int, reduction: object) -> Any:
         return None
@@ -85,38 +108,41 @@ class Rowwise(PredictionLoss):
         return self._run(Call(want, reduction, out), inputs, weight, curvature)
 
     def _run(self, call: Call, inputs: tuple[ArrayLike, ...], weight: ArrayLike, curvature: str) -> tuple[Any, ...]:
-        """Check the inputs of a call and compute it."""
-        scores, target = as_array(inputs[0], "pred"), as_array(inputs[1], "target")
+        arrays = {name: as_array(value, name) for name, value in zip(self._names(), inputs, strict=True)}
+        scores, target, teacher = (arrays.get(name) for name in ("pred", "target", "teacher"))
+        assert scores is not None
         if scores.ndim == 0:
             raise ValueError("pred: got a single number, wanted rows of class scores: shape (..., classes)")
         shape, rows, classes = scores.shape, scores.shape[:-1], scores.shape[-1]
         if classes == 0:
             raise ValueError(f"pred: got shape {shape}, wanted at least one class on the last axis")
-        labels = _are_labels(target, shape)
-        for _, loss in self._terms:
-            class_weight = getattr(loss, "class_weight", None)
-            if class_weight is not None and len(class_weight) != classes:
-                raise ValueError(
-                    f"class_weight: got {len(class_weight)} weights, wanted one for each of the {classes} classes"
-                )
+        labels = target is not None and _are_labels(target, shape)
+        if target is not None:
+            for _, loss in self._terms:
+                _check_target(loss, target, shape, LABELS if labels else PROBABILITIES)
+        if teacher is not None:
+            check_broadcast(teacher, "teacher", shape)
+        components = [loss._component_for(classes) for _, loss in self._terms]  # type: ignore[attr-defined]
         weights, total = call.weights(weight, rows, "pred's rows")
-        named = {"pred": scores, "target": target} | ({} if weights is None else {"weight": weights})
-        components = [loss._component for _, loss in self._terms]  # type: ignore[attr-defined]
+        named = arrays | ({} if weights is None else {"weight": weights})
         scales = []
         for (coefficient, loss), component in zip(self._terms, components, strict=True):
             counted = total
-            if labels:
-                first, counted = kernels.check_labels(
+            if labels and target is not None:
+                first, of_classes = kernels.check_labels(
                     operand(target), rows, classes, component, maybe(weights), call.threads
                 )
                 if first is not None:
                     raise bad_label(target, rows, first, classes, getattr(loss, "ignore_index", None))
+                if loss.mean_of_class_weights:  # type: ignore[attr-defined]
+                    counted = of_classes
             scales.append(call.scale(coefficient, counted))
         value, grad, hess = call.outputs(shape, rows, result_dtype(scores), named)
         sums = kernels.rowwise(
             components=components,
             scores=operand(scores),
-            target=operand(target),
+            target=maybe(target),
+            teacher=maybe(teacher),
             labels=labels,
             weight=maybe(weights),
             value=maybe(value),
@@ -125,7 +151,7 @@ class Rowwise(PredictionLoss):
             surrogate=[loss._surrogate(curvature, classes) for _, loss in self._terms],  # type: ignore[attr-defined]
             scale=scales,
             want=call.want,
-            float64=needs_float64((scores,) if labels else (scores, target)),
+            float64=needs_float64(array for name, array in arrays.items() if not (labels and name == "target")),
             threads=call.threads,
         )
         return call.result(sums, scales, value, grad, hess)
@@ -134,14 +160,27 @@ class Rowwise(PredictionLoss):
 def _are_labels(target: Array, shape: tuple[int, ...]) -> bool:
     """Whether `target` has one class index for each row, rather than a probability for each score."""
     if target.ndim == len(shape):
-        check_broadcast(target, "target", shape)
         return False
-    if not is_integer(target):
-        wanted = f"class indices of an integer dtype, or probabilities of shape {shape}"
-        raise TypeError(f"target: got shape {target.shape} of {target.dtype}, wanted {wanted}")
-    if target.shape != shape[:-1]:
+    if target.shape != shape[:-1] and is_integer(target):
         raise ValueError(f"target: got shape {target.shape}, wanted {shape[:-1]}: one class index for each row of pred")
     return True
+
+
+def _check_target(loss: PredictionLoss, target: Array, shape: tuple[int, ...], kind: str) -> None:
+    """Raise unless `target` is what `loss` takes for one."""
+    takes: tuple[str, ...] = loss.targets  # type: ignore[attr-defined]
+    if takes == (NONE,):
+        return
+    words = {
+        LABELS: "class indices of an integer dtype",
+        PROBABILITIES: f"probabilities of shape {shape}",
+    }
+    if kind not in takes or (kind == LABELS and not is_integer(target)):
+        wanted = ", or ".join(words[each] for each in takes)
+        of = "" if len(takes) > 1 else f" for {type(loss).__name__}"
+        raise TypeError(f"target: got shape {target.shape} of {target.dtype}, wanted {wanted}{of}")
+    if kind == PROBABILITIES:
+        check_broadcast(target, "target", shape)
 
 
 @dataclass(frozen=True, repr=False)
@@ -156,9 +195,25 @@ class RowwiseSum(Rowwise):
             if not isinstance(loss, Rowwise):
                 raise TypeError(f"+: got {loss!r} beside row losses, wanted losses of the same inputs")
 
+    def _names(self) -> tuple[str, ...]:
+        return max((loss._names() for _, loss in self.terms), key=len)
+
     def __repr__(self) -> str:
         return show_sum(self.terms)
 
     @property
     def _terms(self) -> tuple[tuple[float, PredictionLoss], ...]:
         return self.terms
+
+
+class Targetless(Rowwise):
+    """A row loss of the scores alone."""
+
+    inputs = ("pred",)
+    targets = (NONE,)
+
+
+class Taught(Rowwise):
+    """A row loss of scores, target and a teacher's scores, which broadcast to `pred`."""
+
+    inputs = ("pred", "target", "teacher")

@@ -1,0 +1,275 @@
+#include "rowsums.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "../losses/registry.hpp"
+#include "parameters.hpp"
+
+namespace pyloss {
+
+namespace {
+
+using simd::for_each_pack;
+using simd::Mask;
+using simd::Pack;
+
+/// Rows side by side, one a lane.
+using Rows = Pack<double>;
+
+template <class T, std::size_t lanes>
+PYLOSS_INLINE Pack<T> load_as(const double* from) {
+  T to[lanes];
+  for (std::size_t i = 0; i < lanes; ++i) to[i] = static_cast<T>(from[i]);
+  return Pack<T>::load(to);
+}
+
+template <class Loss, class T>
+class RowSumsOf final : public RowSums<T> {
+  using Base = RowSums<T>;
+  using Base::tile_rows;
+  using V = Pack<T>;
+  using Start = typename Base::Start;
+  using Facts = RowFacts<V, Loss::leads>;
+  using Adder = std::conditional_t<sizeof(T) == 4, simd::SumOfFew<T>, simd::Sum<T>>;
+  static constexpr std::size_t places = tile_rows / V::lanes;
+
+ public:
+  explicit RowSumsOf(const double* parameters) : loss_(with_parameters<Loss>(parameters)) {}
+
+  bool has_lead() const override { return Loss::leads != 0; }
+  bool has_teacher() const override { return Loss::teacher; }
+  bool label_alone() const override { return Loss::label_alone && labels_; }
+
+  void start_tile(std::span<const Start> rows, std::size_t classes, bool labels) override {
+    tile_ = true;
+    reset(classes, labels);
+    for (std::size_t i = 0; i < tile_rows; ++i) start(i, i < rows.size() ? rows[i] : Start{});
+  }
+
+  void start_row(const Start& row, std::size_t classes, bool labels) override {
+    tile_ = false;
+    reset(classes, labels);
+    for (std::size_t i = 0; i < tile_rows; ++i) start(i, row);
+  }
+
+  void lead(const RowBlock<T>& block) override {
+    if constexpr (Loss::leads != 0) labels_ ? lead_pass<true>(block) : lead_pass<false>(block);
+  }
+
+  void finish_lead() override {
+    if (tile_) return;
+    for (auto& lead : lead_) {
+      double all;
+      if (Loss::lead_kind == Lead::sum) {
+        all = simd::Sum<T>::merge(lead);
+      } else {
+        all = *std::max_element(lead, lead + tile_rows);
+      }
+      std::fill_n(lead, tile_rows, all);
+    }
+  }
+
+  void add(const RowBlock<T>& block) override { labels_ ? add_pass<true>(block) : add_pass<false>(block); }
+
+  void add_label() override {
+    for (std::size_t i = 0; i < (tile_ ? tile_rows : 1); i += Rows::lanes) {
+      const Rows label_x = Rows::load(label_x_ + i);
+      const Element<Rows> element{label_x, Rows::load(on_ + i), 0.0, label_x == label_x};
+      const auto terms = loss_.add(element, facts_of_rows(i));
+      for (std::size_t s = 0; s < Loss::sums; ++s) terms[s].store(sum_[s] + i);
+    }
+  }
+
+  void finish() override {
+    if (!tile_ && !label_alone()) {
+      for (auto& sum : sum_) sum[0] = simd::Sum<T>::merge(sum);
+    }
+    for (std::size_t i = 0; i < (tile_ ? tile_rows : 1); i += Rows::lanes) {
+      std::array<Rows, Loss::sums> sums;
+      for (std::size_t s = 0; s < Loss::sums; ++s) sums[s] = Rows::load(sum_[s] + i);
+      const auto result = loss_.finish(sums, facts_of_rows(i));
+      result.value.store(value_ + i);
+      for (std::size_t f = 0; f < Loss::factors; ++f) result.factor[f].store(factor_[f] + i);
+    }
+    if (tile_) return;
+    for (auto& factor : factor_) std::fill_n(factor, tile_rows, factor[0]);
+  }
+
+  double value(std::size_t i) const override { return value_[i]; }
+
+  void derive(const RowBlock<T>& block, T* grad, T* hess) const override {
+    if (hess) {
+      labels_ ? derive_pass<true, true>(block, grad, hess) : derive_pass<false, true>(block, grad, hess);
+    } else {
+      labels_ ? derive_pass<true, false>(block, grad, hess) : derive_pass<false, false>(block, grad, hess);
+    }
+  }
+
+ private:
+  void reset(std::size_t classes, bool labels) {
+    classes_ = static_cast<double>(classes);
+    labels_ = labels;
+    for (auto& lead : lead_) std::fill_n(lead, tile_rows, Loss::lead_kind == Lead::sum ? 0.0 : -simd::infinity<double>);
+    for (auto& sum : sum_) std::fill_n(sum, tile_rows, 0.0);
+  }
+
+  void start(std::size_t i, const Start& row) {
+    label_[i] = static_cast<double>(row.label);
+    on_[i] = row.on;
+    label_x_[i] = row.label_x;
+    scale_[i] = row.scale;
+  }
+
+  static PYLOSS_INLINE V load(const double* from) { return load_as<T, V::lanes>(from); }
+
+  Facts facts(std::size_t i) const {
+    Facts row{load(label_x_ + i), classes_, {}};
+    for (std::size_t k = 0; k < Loss::leads; ++k) row.lead[k] = load(lead_[k] + i);
+    return row;
+  }
+
+  RowFacts<Rows, Loss::leads> facts_of_rows(std::size_t i) const {
+    RowFacts<Rows, Loss::leads> row{Rows::load(label_x_ + i), classes_, {}};
+    for (std::size_t k = 0; k < Loss::leads; ++k) row.lead[k] = Rows::load(lead_[k] + i);
+    return row;
+  }
+
+  /// Calls body(at, place, lanes, element, row, i) for every pack of elements: `at` is where it lies, i the place of its first row.
+  template <bool labels, class Prepare, class Body>
+  PYLOSS_INLINE void walk(const RowBlock<T>& block, Prepare&& prepare, Body&& body) const {
+    const auto element = [&](std::size_t at, Mask<T> is_label, V on, auto lanes) PYLOSS_INLINE_LAMBDA {
+      V a = 0.0;
+      if constexpr (Loss::target) a = labels ? select(is_label, on, 0.0) : block.target.load(at, lanes);
+      return Element<V>{lanes.load(block.x + at), a, Loss::teacher ? lanes.load(block.teacher + at) : V(0.0), is_label};
+    };
+    const auto none = Mask<T>{simd::integers<T>(0)};
+    if (tile_) {
+      for_each_pack<T>(tile_rows, [&](std::size_t i, auto place, auto lanes) PYLOSS_INLINE_LAMBDA {
+        const auto prepared = prepare(i);
+        const V label = load(label_ + i), on = load(on_ + i);
+        for (std::size_t c = 0; c < block.size; ++c) {
+          const std::size_t at = c * tile_rows + i;
+          body(at, place, lanes, element(at, labels ? label == V(static_cast<double>(c)) : none, on, lanes), prepared);
+        }
+      });
+    } else {
+      const auto prepared = prepare(0);
+      const double label = label_[0] - static_cast<double>(block.begin);
+      const V on = on_[0], numbers = simd::lane_numbers<T>();
+      for_each_pack<T>(block.size, [&](std::size_t at, auto place, auto lanes) PYLOSS_INLINE_LAMBDA {
+        const auto is_label = labels ? numbers == V(label - static_cast<double>(at)) : none;
+        body(at, place, lanes, element(at, is_label, on, lanes), prepared);
+      });
+    }
+  }
+
+  static PYLOSS_INLINE void add_to(Adder& sum, std::size_t at, auto place, V a) {
+    if constexpr (sizeof(T) == 4) {
+      sum.add(at, place, a);
+    } else {
+      sum.add(place, a);
+    }
+  }
+
+  template <class Sums, std::size_t count>
+  static std::array<Sums, count> adders(const double (*from)[tile_rows]) {
+    return [&]<std::size_t... s>(std::index_sequence<s...>) {
+      return std::array<Sums, count>{Sums(from[s])...};
+    }(std::make_index_sequence<count>{});
+  }
+
+  // The passes are flattened: formulas are called from several places in them, and a call for each pack would cost more than a formula.
+
+  template <bool labels>
+  [[gnu::flatten]] void lead_pass(const RowBlock<T>& block) {
+    const auto nothing = [](std::size_t) { return 0; };
+    if constexpr (Loss::lead_kind == Lead::sum) {
+      // In float64 one by one: what an element lacks to the whole sum may be little.
+      auto sums = adders<simd::Sum<T>, Loss::leads>(lead_);
+      walk<labels>(block, nothing, [&](std::size_t, auto place, auto lanes, const Element<V>& e, int) PYLOSS_INLINE_LAMBDA {
+        const auto terms = loss_.lead(e);
+        for (std::size_t k = 0; k < Loss::leads; ++k) sums[k].add(place, lanes.or_zero(terms[k]));
+      });
+      for (std::size_t k = 0; k < Loss::leads; ++k) sums[k].store(lead_[k]);
+    } else {
+      std::array<std::array<V, places>, Loss::leads> best;
+      for (std::size_t k = 0; k < Loss::leads; ++k) {
+        for (std::size_t place = 0; place < places; ++place) best[k][place] = load(lead_[k] + place * V::lanes);
+      }
+      walk<labels>(block, nothing, [&](std::size_t, auto place, auto lanes, const Element<V>& e, int) PYLOSS_INLINE_LAMBDA {
+        const auto terms = loss_.lead(e);
+        for (std::size_t k = 0; k < Loss::leads; ++k)
+          best[k][place] = max(best[k][place], select(lanes.real(), terms[k], -simd::infinity<double>));
+      });
+      for (std::size_t k = 0; k < Loss::leads; ++k) {
+        T lane[tile_rows];
+        std::memcpy(lane, best[k].data(), sizeof lane);
+        std::copy_n(lane, tile_rows, lead_[k]);
+      }
+    }
+  }
+
+  template <bool labels>
+  [[gnu::flatten]] void add_pass(const RowBlock<T>& block) {
+    auto sums = adders<Adder, Loss::sums>(sum_);
+    const Loss loss = loss_;
+    walk<labels>(
+        block, [&](std::size_t i) { return facts(i); },
+        [&](std::size_t at, auto place, auto lanes, const Element<V>& e, const Facts& row) PYLOSS_INLINE_LAMBDA {
+          const auto terms = loss.add(e, row);
+          for (std::size_t s = 0; s < Loss::sums; ++s) add_to(sums[s], at, place, lanes.or_zero(terms[s]));
+        });
+    for (std::size_t s = 0; s < Loss::sums; ++s) sums[s].store(sum_[s]);
+  }
+
+  struct Derive {
+    Facts row;
+    std::array<V, Loss::factors> factor;
+    V scale;
+  };
+
+  template <bool labels, bool second>
+  [[gnu::flatten]] void derive_pass(const RowBlock<T>& block, T* grad, T* hess) const {
+    const Loss loss = loss_;
+    walk<labels>(
+        block,
+        [&](std::size_t i) {
+          Derive prepared{facts(i), {}, load(scale_ + i)};
+          for (std::size_t f = 0; f < Loss::factors; ++f) prepared.factor[f] = load(factor_[f] + i);
+          return prepared;
+        },
+        [&](std::size_t at, auto, auto lanes, const Element<V>& e, const Derive& prepared) PYLOSS_INLINE_LAMBDA {
+          const auto terms = loss.derive(e, prepared.row, prepared.factor);
+          lanes.store(grad + at, terms.grad * prepared.scale);
+          if constexpr (second) lanes.store(hess + at, terms.hess * prepared.scale);
+        });
+  }
+
+  Loss loss_;
+  bool tile_ = false, labels_ = false;
+  double classes_ = 0.0;
+  // One for each row of a tile; of a single row, the same in all.
+  double label_[tile_rows], on_[tile_rows], label_x_[tile_rows], scale_[tile_rows], value_[tile_rows];
+  // One more than there are, for losses that have none.
+  double lead_[Loss::leads + 1][tile_rows], sum_[Loss::sums][tile_rows], factor_[Loss::factors + 1][tile_rows];
+};
+
+template <class Loss, class T>
+std::unique_ptr<RowSums<T>> make(const double* parameters) {
+  return std::make_unique<RowSumsOf<Loss, T>>(parameters);
+}
+
+template <class... Losses>
+std::span<const RowSumsEntry> table_of(List<Losses...>) {
+  static const std::array<RowSumsEntry, sizeof...(Losses)> table{
+      RowSumsEntry{Losses::name, parameters_of<Losses>, make<Losses, float>, make<Losses, double>}...};
+  return table;
+}
+
+}  // namespace
+
+std::span<const RowSumsEntry> row_sums_table() { return table_of(RowwiseSums{}); }
+
+}  // namespace pyloss

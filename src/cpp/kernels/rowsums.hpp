@@ -1,0 +1,75 @@
+// Losses of a row that add up terms of its elements: the losses of the registry's RowwiseSums list.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string_view>
+
+#include "block.hpp"
+
+namespace pyloss {
+
+/// Elements [begin, begin + size) of a row, or a whole tile of rows, of which class c of row i lies at c * tile_rows + i. `teacher` is null
+/// for losses without one.
+template <class T>
+struct RowBlock {
+  const T* x;
+  Input<T> target;
+  const T* teacher;
+  std::size_t begin, size;
+};
+
+/// One loss at work on a row, block by block, or on a tile of rows, which is one block. In this order: start, lead, add, finish, derive.
+template <class T>
+class RowSums {
+ public:
+  static constexpr std::size_t tile_rows = simd::group<T>;
+
+  /// What must be known of row i of a tile: its label, if any, with that target weight and score, and the scale of its derivatives.
+  struct Start {
+    std::int64_t label = -1;
+    double on = 0.0, label_x = 0.0, scale = 0.0;
+  };
+
+  RowSums() = default;
+  RowSums(const RowSums&) = delete;
+  RowSums& operator=(const RowSums&) = delete;
+  virtual ~RowSums() = default;
+
+  virtual bool has_lead() const = 0;
+  virtual bool has_teacher() const = 0;
+  /// Whether of rows with a label no element but the label's is to be added.
+  virtual bool label_alone() const = 0;
+
+  virtual void start_tile(std::span<const Start> rows, std::size_t classes, bool labels) = 0;
+  virtual void start_row(const Start& row, std::size_t classes, bool labels) = 0;
+  virtual void lead(const RowBlock<T>& block) = 0;
+  virtual void finish_lead() = 0;
+  virtual void add(const RowBlock<T>& block) = 0;
+  /// Takes the place of add() for rows with a label.
+  virtual void add_label() = 0;
+  virtual void finish() = 0;
+  virtual double value(std::size_t i) const = 0;
+  /// `hess` may be null.
+  virtual void derive(const RowBlock<T>& block, T* grad, T* hess) const = 0;
+};
+
+struct RowSumsEntry {
+  std::string_view name;
+  std::size_t parameters;
+  std::unique_ptr<RowSums<float>> (*of_float)(const double* parameters);
+  std::unique_ptr<RowSums<double>> (*of_double)(const double* parameters);
+
+  template <class T>
+  std::unique_ptr<RowSums<T>> make(const double* values) const {
+    if constexpr (sizeof(T) == 4) {
+      return of_float(values);
+    } else {
+      return of_double(values);
+    }
+  }
+};
+
+std::span<const RowSumsEntry> row_sums_table();
+
+}  // namespace pyloss
