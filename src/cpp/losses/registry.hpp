@@ -1,11 +1,13 @@
 // THE list: a loss that is not named here does not exist.
 #pragma once
 
+#include "adversarial.hpp"
 #include "binary.hpp"
 #include "likelihood.hpp"
 #include "metric_learning.hpp"
 #include "multiclass.hpp"
 #include "regression.hpp"
+#include "reinforcement.hpp"
 
 namespace pyloss {
 
@@ -14,7 +16,10 @@ struct List {};
 
 using Elementwise = List<MSE, MAE, Huber, Quantile, LogCosh,  // regression
                          PoissonNLL,                          // likelihood
-                         BCEWithLogits, Hinge>;               // binary
+                         BCE, BCEWithLogits, Focal, AsymmetricFocal, Hinge, SquaredHinge, ModifiedHuber, Exponential,
+                         Logistic,                                 // binary
+                         GANDiscriminator, GANGenerator,           // adversarial
+                         PolicyGradient, PPOClip, GRPO, TDHuber>;  // reinforcement
 
 using Rowwise = List<CrossEntropy>;  // multiclass
 

@@ -1,7 +1,18 @@
 """Every loss, one module for each family."""
 
 from ._loss import Info, Loss, PredictionLoss, find, registered
-from .binary import BCEWithLogits, Hinge
+from .adversarial import GANDiscriminator, GANGenerator
+from .binary import (
+    BCE,
+    AsymmetricFocal,
+    BCEWithLogits,
+    Exponential,
+    Focal,
+    Hinge,
+    Logistic,
+    ModifiedHuber,
+    SquaredHinge,
+)
 from .likelihood import PoissonNLL
 from .metric_learning import (
     CORAL,
@@ -30,14 +41,18 @@ from .metric_learning import (
 )
 from .multiclass import CrossEntropy
 from .regression import MAE, MSE, Huber, LogCosh, Quantile
+from .reinforcement import GRPO, PolicyGradient, PPOClip, TDHuber
 
 __all__ = [
+    "BCE",
     "CORAL",
+    "GRPO",
     "LMNN",
     "MAE",
     "MMD",
     "MSE",
     "NCA",
+    "AsymmetricFocal",
     "BCEWithLogits",
     "BarlowTwins",
     "Center",
@@ -46,24 +61,34 @@ __all__ = [
     "CosineEmbedding",
     "CrossEntropy",
     "EnergyDistance",
+    "Exponential",
+    "Focal",
+    "GANDiscriminator",
+    "GANGenerator",
     "Hinge",
     "Huber",
     "Info",
     "InfoNCE",
     "LiftedStructure",
     "LogCosh",
+    "Logistic",
     "Loss",
+    "ModifiedHuber",
     "MultiSimilarity",
     "NPair",
     "NTXent",
+    "PPOClip",
     "PoissonNLL",
+    "PolicyGradient",
     "PredictionLoss",
     "ProxyAnchor",
     "ProxyNCA",
     "Quadruplet",
     "Quantile",
     "SigLIP",
+    "SquaredHinge",
     "SupCon",
+    "TDHuber",
     "Triplet",
     "VICReg",
     "find",

@@ -9,21 +9,46 @@ gradient and diagonal of the Hessian of each element, not reduced. Of a row loss
 from . import distances as distances
 from . import metric_learning as metric_learning
 from ._terms import reduce
-from .binary import bce_with_logits, hinge
+from .adversarial import gan_discriminator, gan_generator
+from .binary import (
+    asymmetric_focal,
+    bce,
+    bce_with_logits,
+    exponential,
+    focal,
+    hinge,
+    logistic,
+    modified_huber,
+    squared_hinge,
+)
 from .likelihood import poisson_nll
 from .multiclass import cross_entropy, cross_entropy_count
 from .regression import huber, log_cosh, mae, mse, quantile
+from .reinforcement import grpo, policy_gradient, ppo_clip, td_huber
 
 __all__ = [
+    "asymmetric_focal",
+    "bce",
     "bce_with_logits",
     "cross_entropy",
     "cross_entropy_count",
+    "exponential",
+    "focal",
+    "gan_discriminator",
+    "gan_generator",
+    "grpo",
     "hinge",
     "huber",
     "log_cosh",
+    "logistic",
     "mae",
+    "modified_huber",
     "mse",
     "poisson_nll",
+    "policy_gradient",
+    "ppo_clip",
     "quantile",
     "reduce",
+    "squared_hinge",
+    "td_huber",
 ]
