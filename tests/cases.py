@@ -34,10 +34,15 @@ class Bound:
     def _inputs(self, pred: Any, target: Any) -> tuple[Any, ...]:
         return (pred, target, *self.extra)[: len(self.bare.inputs)]
 
-    def _outputs(self, out: Any, options: dict[str, Any]) -> Any:
-        others = self.bare.gradients[1:]
-        shape = np.shape(out) if options.get("reduction") == "none" else ()
-        return out if out is None or not others else (out, *(np.empty(shape) for _ in others))
+    def _outputs(self, out: Any, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        """`out` for the derivative by the first input, and arrays for those by the others."""
+        if out is None or len(self.bare.gradients) == 1:
+            return out
+        named = zip(self.bare.inputs, inputs, strict=True)
+        by = [each for name, each in named if name in self.bare.gradients[1:]]
+        numbers = (np.asarray(x) if isinstance(x, (np.ndarray, np.generic, int, float)) else np.zeros(()) for x in by)
+        whole = str(options.get("reduction")) == "none"
+        return out, *(np.empty(np.shape(out) if whole else x.shape, _arguments.result_dtype(x)) for x in numbers)
 
     def _first(self, results: Any) -> Any:
         return results if len(self.bare.gradients) == 1 else results[0]
@@ -46,13 +51,15 @@ class Bound:
         return self.bare(*self._inputs(pred, target), **options)
 
     def value_and_grad(self, pred: Any, target: Any, *, out: Any = None, **options: Any) -> Any:
-        value, grad = self.bare.value_and_grad(*self._inputs(pred, target), out=self._outputs(out, options), **options)
+        inputs = self._inputs(pred, target)
+        value, grad = self.bare.value_and_grad(*inputs, out=self._outputs(out, inputs, options), **options)
         return value, self._first(grad)
 
     def value_grad_hess(self, pred: Any, target: Any, *, out: Any = None, **options: Any) -> Any:
+        inputs = self._inputs(pred, target)
         if isinstance(out, tuple) and len(out) == 2:
-            out = tuple(self._outputs(each, options) for each in out)
-        value, grad, hess = self.bare.value_grad_hess(*self._inputs(pred, target), out=out, **options)
+            out = tuple(self._outputs(each, inputs, options) for each in out)
+        value, grad, hess = self.bare.value_grad_hess(*inputs, out=out, **options)
         return value, self._first(grad), self._first(hess)
 
 
@@ -80,6 +87,10 @@ class Case:
     def plain(self) -> bool:
         """Whether it takes `pred` and `target` and nothing else."""
         return self.cls.inputs == PredictionLoss.inputs
+
+    def takes(self, argument: str) -> bool:
+        """Whether there is such an argument: some losses have no target."""
+        return argument != "target" or len(self.cls.inputs) > 1
 
     def called(self, argument: str) -> str:
         """What messages call `pred` and `target`."""

@@ -350,7 +350,7 @@ class Exponential(Elementwise):
     .. math:: \ell = e^{-\text{target} \cdot \text{pred}}
 
     `target` is -1 or +1 and broadcasts to `pred`, of any shape; float32, float64, float16, bfloat16 (integers and bool
-    count as float64). scikit-learn's ``ExponentialLoss`` takes half of our prediction.
+    count as float64). The same as scikit-learn's ``ExponentialLoss``, whose targets are 0 and 1.
 
     Raises
     ------
