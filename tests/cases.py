@@ -77,11 +77,14 @@ class Case:
 
     def __str__(self) -> str:
         behind = "".join(f", {name}={value}" for name, value in zip(self.cls.inputs[2:], self.extra, strict=True))
-        return f"{self.cls(**dict(self.parameters))!r}{behind}"
+        return f"{self.bare()!r}{behind}"
+
+    def bare(self) -> Any:
+        """The loss itself, with all its inputs."""
+        return self.cls(**dict(self.parameters))
 
     def loss(self) -> Any:
-        loss = self.cls(**dict(self.parameters))
-        return loss if self.plain else Bound(loss, self.extra)
+        return self.bare() if self.plain else Bound(self.bare(), self.extra)
 
     @property
     def plain(self) -> bool:

@@ -28,11 +28,6 @@ full_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["fl
 REDUCTIONS = ["mean", "sum", "none"]
 
 
-def bare(case: Case) -> Any:
-    """The loss itself, with all its inputs."""
-    return case.cls(**dict(case.parameters))
-
-
 def by_each(case: Case, derivatives: Any) -> tuple[np.ndarray, ...]:
     """Derivatives as a tuple, also of a loss that has them by one input."""
     return derivatives if len(case.cls.gradients) > 1 else (derivatives,)
@@ -56,7 +51,7 @@ def test_arrays(case, size, dtype):
     weight = np.random.default_rng(3).choice([0.0, 0.5, 1.75], size).astype(dtype)
     for reduction in REDUCTIONS:
         for w in (None, weight):
-            value, grad, hess = bare(case).value_grad_hess(*inputs, weight=w, reduction=reduction)
+            value, grad, hess = case.bare().value_grad_hess(*inputs, weight=w, reduction=reduction)
             for by, (g, h) in enumerate(zip(by_each(case, grad), by_each(case, hess), strict=True)):
                 one = replace(case, extra=inputs[2:], by=by)
                 Expected(one, *alone(inputs)).check((value, g, h), w, reduction)
@@ -66,10 +61,10 @@ def test_arrays(case, size, dtype):
 def test_types_of_gradients_are_those_of_their_inputs(case, dtype):
     others = [np.dtype(np.float64), *[dtype] * 3]
     inputs = [each.astype(kind) for each, kind in zip(draw_inputs(case, 33), others, strict=False)]
-    _, grad = bare(case).value_and_grad(*inputs)
+    _, grad = case.bare().value_and_grad(*inputs)
     for name, each in zip(case.cls.gradients, by_each(case, grad), strict=True):
         assert each.dtype == inputs[case.cls.inputs.index(name)].dtype
-    want = bare(case).value_and_grad(*(each.astype(float) for each in inputs))
+    want = case.bare().value_and_grad(*(each.astype(float) for each in inputs))
     for got, whole in zip(by_each(case, grad), by_each(case, want[1]), strict=True):
         assert same_bits(got, whole.astype(got.dtype))
 
@@ -77,8 +72,8 @@ def test_types_of_gradients_are_those_of_their_inputs(case, dtype):
 @every_loss
 def test_half_types_are_float32_rounded_once(case):
     inputs = draw_inputs(case, 1001, np.float16)
-    results = flat(case, bare(case).value_grad_hess(*inputs, reduction="none"))
-    single = flat(case, bare(case).value_grad_hess(*(each.astype(np.float32) for each in inputs), reduction="none"))
+    results = flat(case, case.bare().value_grad_hess(*inputs, reduction="none"))
+    single = flat(case, case.bare().value_grad_hess(*(each.astype(np.float32) for each in inputs), reduction="none"))
     with np.errstate(over="ignore"):
         assert all(same_bits(got, want.astype(np.float16)) for got, want in zip(results, single, strict=True))
 
@@ -87,10 +82,10 @@ def test_half_types_are_float32_rounded_once(case):
 def test_threads_do_not_change_a_bit(case, dtype):
     inputs = draw_inputs(case, 200_003, dtype)
     with pl.num_threads(1):
-        want = flat(case, bare(case).value_grad_hess(*inputs))
+        want = flat(case, case.bare().value_grad_hess(*inputs))
     for count in (2, 3, 7):
         with pl.num_threads(count):
-            got = flat(case, bare(case).value_grad_hess(*inputs))
+            got = flat(case, case.bare().value_grad_hess(*inputs))
         assert all(same_bits(a, b) for a, b in zip(got, want, strict=True))
 
 
@@ -98,10 +93,10 @@ def test_threads_do_not_change_a_bit(case, dtype):
 def test_weight_zero_leaves_nan_out(case, dtype):
     inputs = draw_inputs(case, 40, dtype)
     weight = (np.arange(40) % 3).astype(dtype)
-    want = flat(case, bare(case).value_grad_hess(*inputs, weight=weight))
+    want = flat(case, case.bare().value_grad_hess(*inputs, weight=weight))
     for each in inputs:
         spoilt = [other if other is not each else np.where(weight == 0, np.nan, each).astype(dtype) for other in inputs]
-        got = flat(case, bare(case).value_grad_hess(*spoilt, weight=weight))
+        got = flat(case, case.bare().value_grad_hess(*spoilt, weight=weight))
         assert all(same_bits(a, b) for a, b in zip(got, want, strict=True))
 
 
@@ -111,7 +106,7 @@ def test_nan_of_any_input_shows(case):
     for i in range(len(inputs)):
         spoilt = [each.copy() for each in inputs]
         spoilt[i][3] = np.nan
-        value = bare(case)(*spoilt, reduction="none")
+        value = case.bare()(*spoilt, reduction="none")
         assert np.isnan(value).tolist() == [False] * 3 + [True, False]
 
 
@@ -126,12 +121,12 @@ def test_broadcast_inputs(case, shape, dtype):
         inputs, copied = list(whole), list(whole)
         inputs[i], copied[i] = small, np.broadcast_to(small, (6, 8, 10)).copy()
         for w in (None, weight):
-            each = bare(case).value_grad_hess(*copied, weight=w, reduction="none")
+            each = case.bare().value_grad_hess(*copied, weight=w, reduction="none")
             assert_same_bits(
-                flat(case, bare(case).value_grad_hess(*inputs, weight=w, reduction="none")), flat(case, each)
+                flat(case, case.bare().value_grad_hess(*inputs, weight=w, reduction="none")), flat(case, each)
             )
-            value, *kinds = bare(case).value_grad_hess(*inputs, weight=w, reduction="sum")
-            assert value == bare(case)(*copied, weight=w, reduction="sum")
+            value, *kinds = case.bare().value_grad_hess(*inputs, weight=w, reduction="sum")
+            assert value == case.bare()(*copied, weight=w, reduction="sum")
             for kind, places in zip(kinds, each[1:], strict=True):
                 for name, got, want in zip(case.cls.gradients, by_each(case, kind), by_each(case, places), strict=True):
                     if case.cls.inputs.index(name) != i:
@@ -162,20 +157,20 @@ def pl_eps(dtype: np.dtype) -> float:
 def test_inputs_by_name(case):
     inputs = draw_inputs(case, 9)
     names = case.cls.inputs
-    want = flat(case, bare(case).value_grad_hess(*inputs))
+    want = flat(case, case.bare().value_grad_hess(*inputs))
     for count in range(1, len(names)):
         named = dict(zip(names[count:], inputs[count:], strict=True))
-        got = flat(case, bare(case).value_grad_hess(*inputs[:count], **named))
+        got = flat(case, case.bare().value_grad_hess(*inputs[:count], **named))
         assert all(same_bits(a, b) for a, b in zip(got, want, strict=True))
         with pytest.raises(TypeError, match=f"^{names[-1]}: got nothing, wanted {names[0]}"):
-            bare(case)(*inputs[:-1])
+            case.bare()(*inputs[:-1])
     with pytest.raises(TypeError, match="^nonsense: got it unexpectedly, wanted"):
-        bare(case)(*inputs, nonsense=1.0)
+        case.bare()(*inputs, nonsense=1.0)
     with pytest.raises(TypeError, match=rf"^inputs: got {len(names) + 1} arrays, wanted"):
-        bare(case)(*inputs, inputs[0])
+        case.bare()(*inputs, inputs[0])
     if len(names) > 1:
         with pytest.raises(TypeError, match=f"^{names[1]}: got it twice, wanted"):
-            bare(case)(*inputs, **{names[1]: inputs[1]})
+            case.bare()(*inputs, **{names[1]: inputs[1]})
 
 
 @every_loss_of_several
@@ -185,16 +180,16 @@ def test_inputs_that_do_not_fit_are_named(case):
         bad = list(inputs)
         bad[i] = inputs[i][:5]
         with pytest.raises(ValueError, match=rf"^{name}: got shape \(5,\), wanted the shape of {first}, \(12,\), or"):
-            bare(case)(*bad)
+            case.bare()(*bad)
         bad[i] = inputs[i].astype(str)
         with pytest.raises(TypeError, match=f"^{name}: got dtype <U32"):
-            bare(case)(*bad)
+            case.bare()(*bad)
 
 
 @every_loss
 def test_out(case, dtype):
     inputs = draw_inputs(case, 50, dtype)
-    loss, names = bare(case), case.cls.gradients
+    loss, names = case.bare(), case.cls.gradients
     want = flat(case, loss.value_grad_hess(*inputs))
     outs = [tuple(np.full_like(inputs[0], 7) for _ in names) for _ in range(2)]
     given = [each if len(names) > 1 else each[0] for each in outs]
@@ -221,21 +216,21 @@ def test_out(case, dtype):
 @every_loss
 def test_strided_inputs(case, dtype):
     inputs = draw_inputs(case, 60, dtype)
-    want = flat(case, bare(case).value_grad_hess(*inputs, reduction="none"))
+    want = flat(case, case.bare().value_grad_hess(*inputs, reduction="none"))
     for i in range(len(inputs)):
         laid = list(inputs)
         laid[i] = np.repeat(inputs[i], 2)[::2]
-        got = flat(case, bare(case).value_grad_hess(*laid, reduction="none"))
+        got = flat(case, case.bare().value_grad_hess(*laid, reduction="none"))
         assert all(same_bits(a, b) for a, b in zip(got, want, strict=True))
         laid[i] = np.ascontiguousarray(inputs[i][::-1])[::-1]
-        got = flat(case, bare(case).value_grad_hess(*laid, reduction="none"))
+        got = flat(case, case.bare().value_grad_hess(*laid, reduction="none"))
         assert all(same_bits(a, b) for a, b in zip(got, want, strict=True))
 
 
 @every_loss
 def test_sums_of_a_loss_with_itself(case):
     inputs = draw_inputs(case, 100)
-    loss = bare(case)
+    loss = case.bare()
     want = flat(case, loss.value_grad_hess(*inputs, reduction="none"))
     got = flat(case, (0.5 * loss + 2 * loss).value_grad_hess(*inputs, reduction="none"))
     for a, b in zip(got, want, strict=True):
