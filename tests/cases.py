@@ -32,20 +32,23 @@ class Bound:
     extra: tuple[Any, ...]
 
     def _inputs(self, pred: Any, target: Any) -> tuple[Any, ...]:
-        return (pred, target, *self.extra)[: len(self.bare.inputs)]
+        return (pred, target, *self.extra)[: len(self.bare._names())]
 
     def _outputs(self, out: Any, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """`out` for the derivative by the first input, and arrays for those by the others."""
-        if out is None or len(self.bare.gradients) == 1:
+        if out is None or len(self.bare._gradients()) == 1:
             return out
-        named = zip(self.bare.inputs, inputs, strict=True)
-        by = [each for name, each in named if name in self.bare.gradients[1:]]
+        named = zip(self.bare._names(), inputs, strict=True)
+        by = [each for name, each in named if name in self.bare._gradients()[1:]]
         numbers = (np.asarray(x) if isinstance(x, (np.ndarray, np.generic, int, float)) else np.zeros(()) for x in by)
         whole = str(options.get("reduction")) == "none"
         return out, *(np.empty(np.shape(out) if whole else x.shape, _arguments.result_dtype(x)) for x in numbers)
 
+    def __rmul__(self, factor: float) -> Bound:
+        return replace(self, bare=factor * self.bare)
+
     def _first(self, results: Any) -> Any:
-        return results if len(self.bare.gradients) == 1 else results[0]
+        return results if len(self.bare._gradients()) == 1 else results[0]
 
     def __call__(self, pred: Any, target: Any, **options: Any) -> Any:
         return self.bare(*self._inputs(pred, target), **options)
