@@ -189,7 +189,8 @@ PYLOSS_INLINE Pack<T> log(Pack<T> x) {
   return detail::log_edges(x, detail::log_of(detail::split(x), Pack<T>(0.0)));
 }
 
-/// x^c for c >= 0 up to a few units; 0^0 is 1, NaN below 0. At most 2 ULP for c = 0.3 and 2.5.
+/// x^c for c >= 0 up to a few units; 0^0 is 1, NaN below 0. At most 2 ULP for c = 0.3 and 2.5, but results within
+/// 2^-15 of overflow may be infinite.
 template <class T>
 PYLOSS_INLINE Pack<T> pow(Pack<T> x, double c) {
   using V = Pack<T>;
