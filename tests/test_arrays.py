@@ -12,6 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 import pyloss as pl
 from cases import (
     CLASSES,
+    DEFAULTS,
     LONG_ROWS,
     LOSSES,
     Case,
@@ -130,7 +131,8 @@ SUMS = {
 @pytest.mark.parametrize("name", ["mse", *sorted(set(LOSSES) - {"mse"}), *SUMS])
 def test_in_place(name, weighted, dtype):
     """`out` may be an input: pred, target or weight; also as the first or the second of two."""
-    case = Case(LOSSES.get(name, pl.CrossEntropy if "row" in name else pl.MSE))
+    of = {"a row sum": "cross_entropy"}.get(name, "mse") if name in SUMS else name
+    case = next(case for case in DEFAULTS if case.name == of)
     loss = SUMS[name]() if name in SUMS else case.loss()
     for pred, target in (
         case.draw(4099, dtype),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from cases import CASES, Case, Expected
+from cases import CASES, Case, Expected, draw_inputs
 
 mpmath = pytest.importorskip("mpmath")
 mp = mpmath.mp.clone()
@@ -87,7 +88,36 @@ def test_reference_derivatives_are_exact(case, probabilities, request):
             error = abs(derivative[place] - difference)
             assert np.all(error <= 1e-32 * (1 + abs(difference))), f"{name}: wrong by {mp.nstr(error.max(), 3)}"
 
-    # And float64 computes these formulas well.
+    check_float64(in_float64, terms, sizes, floors)
+
+
+BY_OTHERS = [replace(case, by=by) for case in CASES for by in range(1, len(case.cls.gradients))]
+
+
+@pytest.mark.parametrize("case", BY_OTHERS, ids=lambda case: f"{case} by {case.cls.gradients[case.by]}")
+def test_reference_derivatives_by_other_inputs_are_exact(case, request):
+    inputs = draw_inputs(case, 40)
+    expected = Expected(replace(case, extra=inputs[2:]), *inputs[:2])
+    in_float64, sizes, floors = expected.terms, expected.sizes, expected.floors
+    place = case.cls.inputs.index(case.cls.gradients[case.by])
+
+    request.getfixturevalue("exact")
+    precise = [number(each) for each in inputs]
+
+    def at(step: Any) -> Any:
+        moved = [*precise[:place], precise[place] + step, *precise[place + 1 :]]
+        return run(replace(case, extra=tuple(moved[2:])), *moved[:2])
+
+    below, terms, above = at(-STEP)[0], at(0), at(STEP)[0]
+    slope, bend = (above - below) / (2 * STEP), (above - 2 * terms[0] + below) / STEP**2
+    for name, derivative, difference in (("grad", terms[1], slope), ("hess", terms[2], bend)):
+        error = abs(derivative - difference)
+        assert np.all(error <= 1e-32 * (1 + abs(difference))), f"{name}: wrong by {mp.nstr(error.max(), 3)}"
+    check_float64(in_float64, terms, sizes, floors)
+
+
+def check_float64(in_float64: Any, terms: Any, sizes: Any, floors: Any) -> None:
+    """And float64 computes these formulas well."""
     for name, got, want, size, floor in zip(("value", "grad", "hess"), in_float64, terms, sizes, floors, strict=True):
         error = abs(number(got) - want).astype(float)
         assert np.all(error <= 16 * 2.0**-52 * size + 2.0**-50 * floor), f"{name}: wrong by {error.max():.3g}"

@@ -22,6 +22,9 @@ TORCH = [
     (pl.PoissonNLL(log_input=False, eps=1e-3), "poisson_nll_loss", {"log_input": False, "eps": 1e-3}),
     (pl.BCEWithLogits(), "binary_cross_entropy_with_logits", {}),
     (pl.BCEWithLogits(pos_weight=2.5), "binary_cross_entropy_with_logits", {"pos_weight": 2.5}),
+    (pl.BCE(), "binary_cross_entropy", {}),
+    (pl.Logistic(), "soft_margin_loss", {}),
+    (pl.TDHuber(delta=0.7), "huber_loss", {"delta": 0.7}),
     (pl.CrossEntropy(), "cross_entropy", {}),
     (pl.CrossEntropy(label_smoothing=0.1), "cross_entropy", {"label_smoothing": 0.1}),
     (pl.CrossEntropy(ignore_index=3), "cross_entropy", {"ignore_index": 3}),
@@ -121,3 +124,107 @@ def test_scipy():
     assert_allclose(ours, -special.log_softmax(pred, axis=1)[np.arange(501), target], **TIGHT)
     pred, target = inputs(pl.Huber())
     assert_allclose(pl.Huber(delta=0.7)(pred, target, reduction="none"), special.huber(0.7, pred - target), **TIGHT)
+
+
+def by_autograd(loss, inputs, peer):
+    """Values and gradients beside torch's of the same formula in its own operations."""
+    torch = pytest.importorskip("torch")
+    value, grads = loss.value_and_grad(*inputs, reduction="none")
+    grads = grads if isinstance(grads, tuple) else (grads,)
+    tensors = {name: torch.tensor(x) for name, x in zip(loss.inputs, inputs, strict=True)}
+    for name in loss.gradients:
+        tensors[name].requires_grad_()
+    theirs = peer(torch, *tensors.values())
+    theirs.sum().backward()
+    assert_allclose(value, theirs.detach().numpy(), **TIGHT)
+    for name, grad in zip(loss.gradients, grads, strict=True):
+        assert_allclose(grad, tensors[name].grad.numpy(), **TIGHT)
+
+
+@pytest.mark.parametrize("alpha", [0.25, 0.9, None])
+@pytest.mark.parametrize("gamma", [2.0, 0.5, 0.0])
+@pytest.mark.parametrize("hard", [False, True])
+def test_torchvision_focal(hard, gamma, alpha):
+    def peer(torch, z, t):
+        p = torch.sigmoid(z)
+        cost = torch.nn.functional.binary_cross_entropy_with_logits(z, t, reduction="none")
+        missed = 1 - (p * t + (1 - p) * (1 - t))
+        return cost * missed**gamma * (1.0 if alpha is None else alpha * t + (1 - alpha) * (1 - t))
+
+    pred, target = inputs(pl.Focal())
+    by_autograd(pl.Focal(gamma=gamma, alpha=alpha), (pred, np.round(target) if hard else target), peer)
+
+
+@pytest.mark.parametrize(("gamma_pos", "gamma_neg", "clip"), [(0.0, 4.0, 0.05), (1.0, 2.5, 0.2), (0.5, 1.0, 0.0)])
+def test_asymmetric_focal_as_the_authors_compute_it(gamma_pos, gamma_neg, clip):
+    def peer(torch, z, t):
+        on = torch.sigmoid(z)
+        off = (1 - on + clip).clamp(max=1)
+        cost = t * torch.log(on.clamp(min=1e-8)) + (1 - t) * torch.log(off.clamp(min=1e-8))
+        missed = 1 - (on * t + off * (1 - t))
+        return -cost * missed ** (gamma_pos * t + gamma_neg * (1 - t))
+
+    pred, target = inputs(pl.AsymmetricFocal())
+    # Beneath the clip torch has the slope of 0^gamma, which is infinite below gamma = 1.
+    by_autograd(pl.AsymmetricFocal(gamma_pos, gamma_neg, clip), (pred, np.round(target)), peer)
+
+
+def test_keras_clips_probabilities():
+    def peer(torch, p, t):
+        p = p.clamp(0.1, 0.9)
+        return -(t * torch.log(p) + (1 - t) * torch.log(1 - p))
+
+    by_autograd(pl.BCE(eps=0.1), inputs(pl.BCE()), peer)
+
+
+def test_sklearn_margin_losses():
+    peers = pytest.importorskip("sklearn.linear_model._sgd_fast")
+    pred, target = inputs(pl.ModifiedHuber())
+    for ours, peer in ((pl.ModifiedHuber(), peers.ModifiedHuber()), (pl.SquaredHinge(), peers.SquaredHinge(1.0))):
+        value, grad = ours.value_and_grad(pred, target, reduction="none")
+        assert_allclose(value, [peer.py_loss(p, t) for p, t in zip(pred, target, strict=True)], **TIGHT)
+        assert_allclose(grad, [peer.py_dloss(p, t) for p, t in zip(pred, target, strict=True)], **TIGHT)
+    # Its targets are 0 and 1.
+    exponential = pytest.importorskip("sklearn._loss.loss").ExponentialLoss()
+    value, grad = pl.Exponential().value_and_grad(pred, target, reduction="none")
+    assert_allclose(value, exponential.loss((target + 1) / 2, pred), **TIGHT)
+    assert_allclose(grad, exponential.gradient((target + 1) / 2, pred), **TIGHT)
+
+
+@pytest.mark.parametrize("kind", ["minimax", "non_saturating", "least_squares", "hinge", "wasserstein"])
+def test_games(kind):
+    def discriminator(torch, real, fake):
+        softplus = torch.nn.functional.softplus
+        return {
+            "least_squares": lambda: ((real - 1) ** 2 + fake**2) / 2,
+            "hinge": lambda: torch.relu(1 - real) + torch.relu(1 + fake),
+            "wasserstein": lambda: fake - real,
+        }.get(kind, lambda: softplus(-real) + softplus(fake))()
+
+    def generator(torch, fake):
+        sigmoid = torch.nn.functional.logsigmoid
+        return {
+            "minimax": lambda: sigmoid(-fake),
+            "non_saturating": lambda: -sigmoid(fake),
+            "least_squares": lambda: (fake - 1) ** 2 / 2,
+        }.get(kind, lambda: -fake)()
+
+    real, fake = Case(pl.GANDiscriminator).draw(501)
+    by_autograd(pl.GANDiscriminator(kind), (real, fake), discriminator)
+    by_autograd(pl.GANGenerator(kind), (fake,), generator)
+
+
+def test_policies():
+    def clipped(torch, new, old, advantage, *reference):
+        ratio = torch.exp(new - old)
+        value = -torch.min(ratio * advantage, ratio.clamp(0.8, 1.2) * advantage)
+        return value + 0.04 * (torch.exp(reference[0] - new) - (reference[0] - new) - 1) if reference else value
+
+    rng = np.random.default_rng(0)
+    old = -rng.exponential(1.0, 501)
+    new, reference = old + rng.normal(0, 0.3, 501), old + rng.normal(0, 0.3, 501)
+    advantage = rng.standard_normal(501)
+    advantage[::7], new[::5] = 0.0, old[::5]
+    by_autograd(pl.PPOClip(), (new, old, advantage), clipped)
+    by_autograd(pl.GRPO(), (new, old, advantage, reference), clipped)
+    by_autograd(pl.PolicyGradient(), (new, advantage), lambda torch, new, advantage: -new * advantage)

@@ -18,7 +18,10 @@ BOUNDS = {
     ("exp", "float32"): 1.0,
     ("log", "float32"): 1.0,
     ("expm1", "float32"): 2.0,
+    ("expm1_above_tangent", "float32"): 3.0,
     ("log1p", "float32"): 2.0,
+    ("pow 0.3", "float32"): 2.0,
+    ("pow 2.5", "float32"): 2.0,
     ("sigmoid", "float32"): 2.0,
     ("softplus", "float32"): 2.0,
     ("tanh", "float32"): 2.0,
@@ -26,7 +29,10 @@ BOUNDS = {
     ("exp", "float64"): 1.0,
     ("log", "float64"): 1.0,
     ("expm1", "float64"): 2.0,
+    ("expm1_above_tangent", "float64"): 4.0,
     ("log1p", "float64"): 2.0,
+    ("pow 0.3", "float64"): 2.0,
+    ("pow 2.5", "float64"): 2.0,
     ("sigmoid", "float64"): 2.0,
     ("softplus", "float64"): 2.0,
     ("tanh", "float64"): 2.0,
@@ -45,6 +51,13 @@ def truth(name: str, x: Reals) -> Reals:
             return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
         if name == "erf":
             return _erf(x)
+        if name.startswith("pow"):
+            return np.where(x < 0, np.nan, np.maximum(x, 0) ** float(name.split()[1]))
+        if name == "expm1_above_tangent":
+            near, series = np.where(abs(x) < 0.5, x, 0), 0 * x
+            for n in range(30, 1, -1):
+                series = (1 + series) * near / n
+            return np.where(abs(x) < 0.5, series * near, np.where(x > 1000, np.exp(x), np.expm1(x) - x))
         return getattr(np, name)(x)
         return getattr(np, {"atan": "arctan"}.get(name, name))(x)
 

@@ -273,6 +273,7 @@ NON_NEGATIVE = Interval(0.0)
 UNIT = Interval(0.0, 1.0)
 OPEN_UNIT = Interval(0.0, 1.0, open_low=True, open_high=True)
 BELOW_ONE = Interval(0.0, 1.0, open_high=True)
+BELOW_HALF = Interval(0.0, 0.5, open_low=True, open_high=True)
 REAL = Interval()
 BELOW_INFINITY = Interval(open_high=True, infinite=True)
 
@@ -317,9 +318,14 @@ def choice(default: str, choices: tuple[str, ...], *, kernel: bool = False) -> A
     return parameter(default, Choice(choices).word, kernel=kernel, encode=choices.index)
 
 
+def number_or_none(default: float | None, interval: Interval) -> Any:
+    """Declare a parameter that is a number of an interval or None, for which the kernel gets a negative one."""
+    return parameter(default, interval.optional, encode=lambda value: -1.0 if value is None else value)
+
+
 def positive_or_none(default: float | None) -> Any:
     """Declare a parameter that is a positive number or None, for which the kernel gets a negative one."""
-    return parameter(default, POSITIVE.optional, encode=lambda value: -1.0 if value is None else value)
+    return number_or_none(default, POSITIVE)
 
 
 def integer_or_none() -> Any:

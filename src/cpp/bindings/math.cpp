@@ -21,15 +21,18 @@ struct Named {
 };
 
 template <class T>
-constexpr std::array<Named<T>, 9> functions{{{"atan", simd::atan<T>},
-                                             {"erf", simd::erf<T>},
-                                             {"exp", simd::exp<T>},
-                                             {"expm1", simd::expm1<T>},
-                                             {"log", simd::log<T>},
-                                             {"log1p", simd::log1p<T>},
-                                             {"sigmoid", simd::sigmoid<T>},
-                                             {"softplus", simd::softplus<T>},
-                                             {"tanh", simd::tanh<T>}}};
+constexpr std::array<Named<T>, 12> functions{{{"atan", simd::atan<T>},
+                                              {"erf", simd::erf<T>},
+                                              {"exp", simd::exp<T>},
+                                              {"expm1", simd::expm1<T>},
+                                              {"expm1_above_tangent", simd::expm1_above_tangent<T>},
+                                              {"log", simd::log<T>},
+                                              {"log1p", simd::log1p<T>},
+                                              {"pow 0.3", [](simd::Pack<T> x) { return simd::pow(x, 0.3); }},
+                                              {"pow 2.5", [](simd::Pack<T> x) { return simd::pow(x, 2.5); }},
+                                              {"sigmoid", simd::sigmoid<T>},
+                                              {"softplus", simd::softplus<T>},
+                                              {"tanh", simd::tanh<T>}}};
 
 template <class T>
 using Array = py::array_t<T, py::array::c_style>;

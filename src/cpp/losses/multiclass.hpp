@@ -372,12 +372,12 @@ struct JSDiv : OfElements {
 
 /// exp((x - max) / temperature), the sums that its softmax needs, and what they tell.
 template <class V>
-struct Exponential {
+struct Exponentiated {
   decltype(V{} == V{}) largest;
   V below, e;
 
   /// An infinite max is no distance from itself.
-  Exponential(V x, V max, double temperature = 1.0) : largest(x == max) {
+  Exponentiated(V x, V max, double temperature = 1.0) : largest(x == max) {
     below = select(largest, 0.0, x - max);
     if (temperature != 1.0) below = below / temperature;
     e = exp_nonpositive(below);
@@ -395,7 +395,7 @@ V all_but_one(V others, V ties, V max) {
 
 /// 1 - p, where the largest score's is known from the others.
 template <class V>
-V complement(const Exponential<V>& x, V p, V not_p_of_max) {
+V complement(const Exponentiated<V>& x, V p, V not_p_of_max) {
   return select(x.largest, not_p_of_max, 1.0 - p);
 }
 
@@ -411,7 +411,7 @@ struct Entropy : OfElements {
   }
   template <class V>
   std::array<V, 3> add(const Element<V>& e, const RowFacts<V, 1>& row) const {
-    const Exponential<V> x(e.x, row.lead[0]);
+    const Exponentiated<V> x(e.x, row.lead[0]);
     return {x.other(), x.tie(), times_or_zero(x.e, -x.below)};
   }
   template <class V>
@@ -421,7 +421,7 @@ struct Entropy : OfElements {
   }
   template <class V>
   ScoreTerms<V> derive(const Element<V>& e, const RowFacts<V, 1>& row, const std::array<V, 3>& factor) const {
-    const Exponential<V> x(e.x, row.lead[0]);
+    const Exponentiated<V> x(e.x, row.lead[0]);
     const V p = x.e * factor[0], above = -x.below - factor[2], grad = times_or_zero(p, above);
     return {grad, times_or_zero(p, complement(x, p, factor[1]) * (above - 1.0) - grad)};
   }
@@ -485,7 +485,7 @@ struct Distillation : OfElements {
   }
   template <class V>
   std::array<V, 8> add(const Element<V>& e, const RowFacts<V, 2>& row) const {
-    const Exponential<V> p(e.x, row.lead[0]), s(e.x, row.lead[0], temperature), q(e.teacher, row.lead[1], temperature);
+    const Exponentiated<V> p(e.x, row.lead[0]), s(e.x, row.lead[0], temperature), q(e.teacher, row.lead[1], temperature);
     return {p.other(), p.tie(), e.a, times_or_zero(e.a, -p.below), s.other(), q.other(), q.tie(), times_or_zero(q.e, q.below - s.below)};
   }
   template <class V>
@@ -499,7 +499,7 @@ struct Distillation : OfElements {
   }
   template <class V>
   ScoreTerms<V> derive(const Element<V>& e, const RowFacts<V, 2>& row, const std::array<V, 7>& factor) const {
-    const Exponential<V> of_p(e.x, row.lead[0]), of_s(e.x, row.lead[0], temperature), of_q(e.teacher, row.lead[1], temperature);
+    const Exponentiated<V> of_p(e.x, row.lead[0]), of_s(e.x, row.lead[0], temperature), of_q(e.teacher, row.lead[1], temperature);
     const V p = of_p.e * factor[0], s = of_s.e * factor[3], q = of_q.e * factor[5], mass = factor[2];
     const V not_p = complement(of_p, p, factor[1]), not_s = complement(of_s, s, factor[4]), not_q = complement(of_q, q, factor[6]);
     // Near 1, probabilities differ by what they lack.

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <type_traits>
 
+#include "adversarial.hpp"
 #include "binary.hpp"
 #include "boxes.hpp"
 #include "likelihood.hpp"
@@ -15,6 +16,7 @@
 #include "penalties.hpp"
 #include "ranking.hpp"
 #include "regression.hpp"
+#include "reinforcement.hpp"
 #include "segmentation.hpp"
 
 namespace pyloss {
@@ -44,7 +46,10 @@ bool with_named(std::string_view name, Use&& use, List<Losses...>) {
 using Elementwise = List<MSE, MAE, Huber, Quantile, LogCosh, MSLE, MAPE, SMAPE, SmoothL1, PseudoHuber, Expectile, EpsilonInsensitive, Tukey,
                          Cauchy, Welsch, GemanMcClure, Barron,  // regression
                          PoissonNLL,                            // likelihood
-                         BCEWithLogits, Hinge>;                 // binary
+                         BCE, BCEWithLogits, Focal, AsymmetricFocal, Hinge, SquaredHinge, ModifiedHuber, Exponential,
+                         Logistic,                                 // binary
+                         GANDiscriminator, GANGenerator,           // adversarial
+                         PolicyGradient, PPOClip, GRPO, TDHuber>;  // reinforcement
 
 // multiclass
 

@@ -21,4 +21,10 @@ struct JointTerms {
   std::array<V, N> grad, hess;
 };
 
+/// `a`, but NaN where `x` is.
+template <class V>
+PYLOSS_INLINE V unless_nan(V x, V a) {
+  return select(x == x, a, x);
+}
+
 }  // namespace pyloss

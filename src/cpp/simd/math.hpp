@@ -231,6 +231,21 @@ PYLOSS_INLINE Pack<T> log(Pack<T> x) {
   return detail::log_edges(x, detail::log_of(detail::split(x), Pack<T>(0.0)).sum());
 }
 
+/// e^x - 1 - x, accurate near 0. At most 3 ULP of float32, 4 of float64.
+template <class T>
+PYLOSS_INLINE Pack<T> expm1_above_tangent(Pack<T> x) {
+  const auto at = detail::expm1_parts(x);
+  Pack<T> series;
+  if constexpr (sizeof(T) == 4) {
+    series = detail::polynomial(x, 1.0 / 2, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040, 1.0 / 40320, 1.0 / 362880);
+  } else {
+    series = detail::polynomial(x, 1.0 / 2, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040, 1.0 / 40320, 1.0 / 362880, 1.0 / 3628800,
+                                1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800.0, 1.0 / 87178291200.0, 1.0 / 1307674368000.0);
+  }
+  const auto far = select(x > 64.0, at.sum(), (at.scaled(at.high) - x) + at.scaled(at.low));
+  return select(abs(x) < 0.5, x * x * series, far);
+}
+
 /// log(1 + x), accurate near 0; -inf at -1, NaN below. At most 2 ULP.
 template <class T>
 PYLOSS_INLINE Pack<T> log1p(Pack<T> x) {

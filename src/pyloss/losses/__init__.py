@@ -2,7 +2,18 @@
 
 from ._evaluate import evaluate
 from ._loss import Info, Loss, PredictionLoss, find, registered
-from .binary import BCEWithLogits, Hinge
+from .adversarial import GANDiscriminator, GANGenerator
+from .binary import (
+    BCE,
+    AsymmetricFocal,
+    BCEWithLogits,
+    Exponential,
+    Focal,
+    Hinge,
+    Logistic,
+    ModifiedHuber,
+    SquaredHinge,
+)
 from .boxes import BoxIoU, box_iou
 from .groups import DemographicParity, EqualizedOdds, GroupDRO, WorstGroup
 from .likelihood import PoissonNLL
@@ -72,11 +83,14 @@ from .regression import (
     Tukey,
     Welsch,
 )
+from .reinforcement import GRPO, PolicyGradient, PPOClip, TDHuber
 from .segmentation import Dice, FocalTversky, Jaccard, Lovasz, Tversky
 
 __all__ = [
+    "BCE",
     "CORAL",
     "EWC",
+    "GRPO",
     "L1",
     "L2",
     "LMNN",
@@ -90,6 +104,7 @@ __all__ = [
     "SMAPE",
     "AdaCos",
     "ArcFace",
+    "AsymmetricFocal",
     "BCEWithLogits",
     "BarlowTwins",
     "Barron",
@@ -111,7 +126,11 @@ __all__ = [
     "EpsilonInsensitive",
     "EqualizedOdds",
     "Expectile",
+    "Exponential",
+    "Focal",
     "FocalTversky",
+    "GANDiscriminator",
+    "GANGenerator",
     "GemanMcClure",
     "GeneralizedCrossEntropy",
     "GroupDRO",
@@ -128,14 +147,18 @@ __all__ = [
     "ListMLE",
     "ListNet",
     "LogCosh",
+    "Logistic",
     "Loss",
     "Lovasz",
+    "ModifiedHuber",
     "MultiHinge",
     "MultiSimilarity",
     "NPair",
     "NTXent",
+    "PPOClip",
     "PairwiseRank",
     "PoissonNLL",
+    "PolicyGradient",
     "PolyCrossEntropy",
     "PredictionLoss",
     "ProxyAnchor",
@@ -147,8 +170,10 @@ __all__ = [
     "SmoothL1",
     "SoftmaxFocal",
     "SphereFace",
+    "SquaredHinge",
     "SupCon",
     "SymmetricCrossEntropy",
+    "TDHuber",
     "Triplet",
     "Tukey",
     "Tversky",

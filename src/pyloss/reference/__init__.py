@@ -1,11 +1,12 @@
 """Every loss in plain float64 NumPy, as its source writes it: documentation as much as oracle.
 
-Each function has the name of a kernel and takes (pred, target, and the parameters of the class); it returns value,
-gradient and diagonal of the Hessian of each element, not reduced. Of a row loss the value is one for each row. Those of
-masks or boxes have a value for each of these and no Hessian.
+Each function has the name of a kernel and takes (pred, target, further inputs, and the parameters of the class); it
+returns value, gradient and diagonal of the Hessian of each element, not reduced. Of a row loss the value is one for
+each row, of a mask or a box one for each, without a Hessian.
 
-`distances` holds the metrics, `metric_learning` the losses of embeddings, `penalties` those of weights,
-`combination` what makes one of several tasks or groups, `randomized` random numbers; they return what they say there.
+`distances` holds the metrics, `metric_learning` the losses of embeddings, `ranking` those of lists, `penalties` those
+of weights, `combination` what makes one of several tasks or groups, `randomized` random numbers; they return what
+they say there.
 """
 
 from . import combination as combination
@@ -13,47 +14,23 @@ from . import distances as distances
 from . import metric_learning as metric_learning
 from . import penalties as penalties
 from . import randomized as randomized
+from . import ranking as ranking
 from ._terms import reduce
-from .binary import bce_with_logits, hinge
+from .adversarial import gan_discriminator, gan_generator
+from .binary import (
+    asymmetric_focal,
+    bce,
+    bce_with_logits,
+    exponential,
+    focal,
+    hinge,
+    logistic,
+    modified_huber,
+   
+    squared_hinge,
+)
 from .boxes import box_iou
 from .likelihood import poisson_nll
-from .multiclass import cross_entropy, cross_entropy_count
-from .regression import (
-    barron,
-    cauchy,
-    epsilon_insensitive,
-    expectile,
-    geman_mcclure,
-    huber,
-    log_cosh,
-    mae,
-    mape,
-    mse,
-    msle,
-    pseudo_huber,
-    quantile,
-    smape,
-    smooth_l1,
-    tukey,
-    welsch,
-)
-from .segmentation import dice, focal_tversky, jaccard, lovasz, tversky
-
-__all__ = [
-    "barron",
-    "bce_with_logits",
-    "box_iou",
-    "cauchy",
-    "cross_entropy",
-    "cross_entropy_count",
-    "dice",
-    "epsilon_insensitive",
-    "expectile",
-    "focal_tversky",
-    "geman_mcclure",
-    "hinge",
-    "huber",
-    "jaccard",
 from .multiclass import (
     ada_cos,
     arc_face,
@@ -74,43 +51,85 @@ from .multiclass import (
     sphere_face,
     symmetric_cross_entropy,
 )
-from .regression import huber, log_cosh, mae, mse, quantile
+from .regression import (
+    barron,
+    cauchy,
+    epsilon_insensitive,
+    expectile,
+    geman_mcclure,
+    huber,
+    log_cosh,
+    mae,
+    mape,
+    mse,
+    msle,
+    pseudo_huber,
+    quantile,
+    smape,
+    smooth_l1,
+    tukey,
+    welsch,
+)
+from .reinforcement import grpo, policy_gradient, ppo_clip, td_huber
+from .segmentation import dice, focal_tversky, jaccard, lovasz, tversky
 
 __all__ = [
     "ada_cos",
     "arc_face",
+    "asymmetric_focal",
+    "barron",
+    "bce",
     "bce_with_logits",
+    "box_iou",
     "categorical_cross_entropy",
+    "cauchy",
     "cos_face",
     "cross_entropy",
     "cross_entropy_count",
+    "dice",
     "distillation",
     "entropy",
+    "epsilon_insensitive",
+    "expectile",
+    "exponential",
+    "focal",
+    "focal_tversky",
+    "gan_discriminator",
+    "gan_generator",
+    "geman_mcclure",
     "generalized_cross_entropy",
+    "grpo",
     "hinge",
     "huber",
+    "jaccard",
     "js_div",
     "kl_div",
     "log_cosh",
+    "logistic",
     "lovasz",
     "mae",
     "mape",
+    "modified_huber",
     "mse",
     "msle",
+    "multi_hinge",
+    "nll",
+    "nll_count",
     "poisson_nll",
+    "policy_gradient",
+    "poly_cross_entropy",
+    "ppo_clip",
     "pseudo_huber",
     "quantile",
     "reduce",
     "smape",
     "smooth_l1",
+    "softmax_focal",
+    "sphere_face",
+    "squared_hinge",
+    "symmetric_cross_entropy",
+    "td_huber",
     "tukey",
     "tversky",
     "welsch",
-    "multi_hinge",
-    "nll",
-    "nll_count",
-    "poly_cross_entropy",
-    "softmax_focal",
-    "sphere_face",
-    "symmetric_cross_entropy",
 ]

@@ -12,10 +12,19 @@ Terms: TypeAlias = tuple[Array, Array, Array]
 """Value, gradient and diagonal of the Hessian, one for each element (each row, for the value of a row loss)."""
 
 
+JointTerms: TypeAlias = tuple[Array, tuple[Array, ...], tuple[Array, ...]]
+"""Of a loss with derivatives by several inputs: those by each."""
+
+
 def times(a: ArrayLike, b: ArrayLike) -> Array:
     """Return the product, 0 where `a` is 0 whatever `b`: the limit of 0 log 0."""
     with np.errstate(invalid="ignore"):
         return np.where(np.asarray(a) == 0, 0.0, np.multiply(a, b))
+
+
+def unless_nan(x: Array, a: Array) -> Array:
+    """Return `a`, NaN where `x` is."""
+    return np.where(np.isnan(x), x, a)
 
 
 def residual(pred: ArrayLike, target: ArrayLike) -> Array:
