@@ -38,7 +38,7 @@ class OfOtherInputs:
     loss: PredictionLoss
 
     def _inputs(self, pred: Any, target: Any) -> tuple[Any, ...]:
-        if isinstance(self.loss, Targetless):
+        if len(self.loss._names()) == 1:
             return (pred,)
         try:
             scores = np.asarray(pred)
@@ -65,7 +65,7 @@ class OfOtherInputs:
 
 def with_target(loss: PredictionLoss) -> Any:
     """The loss, with the verbs of a prediction and a target."""
-    return OfOtherInputs(loss) if isinstance(loss, (Targetless, Taught)) else loss
+    return loss if loss._names() == PredictionLoss.inputs else OfOtherInputs(loss)
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class Case:
     by: int = 0  # the input whose derivatives the reference gives, of those that have derivatives
 
     def __str__(self) -> str:
-        behind = "".join(f", {name}={value}" for name, value in zip(self.cls.inputs[2:], self.extra, strict=True))
+        behind = "".join(f", {name}={value}" for name, value in zip(self.cls.inputs[2:], self.extra, strict=False))
         return f"{self.bare()!r}{behind}"
 
     def bare(self) -> Any:
@@ -301,6 +301,8 @@ def other_values(field: dataclasses.Field[Any]) -> list[Any]:
         return [word for word in choice.words if word != field.default]
     if check in (_arguments._optional_integer, _arguments.positive_integer):
         return [3]
+    if check is _arguments.tweedie_power:
+        return [0.0, 1.0, 2.0, 3.0, -1.0]
     if check is _arguments._weights_or_none:
         return [tuple(0.25 * c for c in range(CLASSES))]
     return []
@@ -308,7 +310,8 @@ def other_values(field: dataclasses.Field[Any]) -> list[Any]:
 
 def settings(cls: type[PredictionLoss]) -> Iterator[Case]:
     """The default, each parameter changed alone, and all of them together in two ways; once with other inputs too."""
-    extra, other = (tuple(_numbers_in(domain)[i] for domain in cls.info.extra) for i in (0, 1))
+    domains = () if issubclass(cls, Rowwise) else cls.info.extra  # a teacher is made of the target
+    extra, other = (tuple(_numbers_in(domain)[i] for domain in domains) for i in (0, 1))
     yield Case(cls, extra=extra)
     if other:
         yield Case(cls, extra=other)

@@ -13,6 +13,7 @@ from cases import CASES, CLASSES
 from conftest import named_dtype
 from pyloss import catalogue
 from pyloss.losses import _evaluate, _loss
+from pyloss.losses._rowwise import LABELS, PROBABILITIES
 
 ELEMENTWISE = [pl.MSE(), pl.MAE(), 0.7 * pl.MSE() + 0.3 * pl.MAE(), pl.Huber(delta=0.3), -2.0 * pl.LogCosh(),
                pl.Quantile(q=0.2), pl.BCEWithLogits(pos_weight=2.0)]  # fmt: skip
@@ -64,10 +65,11 @@ def test_long_rows():
 @pytest.mark.parametrize("name", ["float32", "float64"])
 def test_every_loss_at_once(name):
     """All that take `pred` and `target` alone, each kind with inputs of its own."""
-    for rowwise in (False, True):
-        cases = [case for case in CASES if case.rowwise == rowwise and case.plain]
-        pred, target = cases[0].draw(500, named_dtype(name))
-        if not rowwise:
+    of_rows = [case for case in CASES if case.rowwise and case.plain]
+    kinds = [[case for case in of_rows if kind in case.cls.targets] for kind in (LABELS, PROBABILITIES)]
+    for cases in ([case for case in CASES if not case.rowwise and case.plain], *kinds):
+        pred, target = cases[0].draw(500, named_dtype(name), probabilities=cases is kinds[1])
+        if not cases[0].rowwise:
             pred, target = abs(pred), abs(target) % 1
         with np.errstate(all="ignore"):
             alone = [case.loss()(pred, target) for case in cases]

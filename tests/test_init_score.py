@@ -26,7 +26,8 @@ def slope(case, x, target, weight):
 def check_is_a_minimum(case, x, target, weight):
     """To 1e-10, the slope turns at x from negative to positive."""
     step = CLOSE * max(abs(x), 1e-300)
-    noise = 1e-13 * max(abs(slope(case, x + 1.0, target, weight)), abs(slope(case, x - 1.0, target, weight)))
+    around = [abs(slope(case, x + way, target, weight)) for way in (-1.0, 0.0, 1.0)]
+    noise = 1e-13 * float(np.nanmax(around))  # NaN outside of the domain
     assert slope(case, x - step, target, weight) <= noise
     assert slope(case, x + step, target, weight) >= -noise
 
@@ -61,7 +62,9 @@ def test_any_finite_targets(case, scale):
     if isinstance(loss, pl.PoissonNLL):
         assert_allclose(x, np.log(target.mean()) if loss.log_input else target.mean() - loss.eps, rtol=1e-14)
     else:
-        assert target.min() * (1 - CLOSE) <= x <= target.max() * (1 + CLOSE)
+        between = target.min() * (1 - CLOSE) <= x <= target.max() * (1 + CLOSE)
+        median = np.full(target.shape, np.median(target))
+        assert between or loss(np.full(target.shape, x), target) <= loss(median, target)  # there may be many
 
 
 def test_formulas():

@@ -19,7 +19,8 @@ sed -E \
   -e 's/typing\.SupportsInt \| typing\.SupportsIndex/int/g' \
   -e 's/tuple\[numpy\.ndarray(\[typing\.Any, numpy\.dtype\[typing\.Any\]\])?, int\]/Operand/g' \
   -e 's/^import typing$/import typing\n\nOperand: typing.TypeAlias = tuple[numpy.typing.NDArray[typing.Any], int]/' \
-  -e 's/(def (elementwise|penalty)_losses\(\) ->) dict:/\1 dict[str, tuple[int, int]]:/' \
+  -e 's/(def (elementwise)_losses\(\) ->) dict:/\1 dict[str, tuple[int, int, int]]:/' \
+  -e 's/(def (penalty)_losses\(\) ->) dict:/\1 dict[str, tuple[int, int]]:/' \
   -e 's/(def [a-z]+_losses\(\) ->) dict:/\1 dict[str, int]:/' \
   -e 's/^math_functions: tuple = .*/math_functions: tuple[str, ...]/' \
   -e 's/^((compiler|level): str|openmp: int) = .*/\1/' \

@@ -73,7 +73,8 @@ def plot(loss: PredictionLoss | Sequence[PredictionLoss], ax: Any = None) -> Any
                 line.set_label(repr(each) if what == "value" else None)
     # A derivative that grows beyond all bounds must not press the value flat.
     bottom, top = ax.get_ylim()
-    ax.set_ylim(max(bottom, -2.0 * tallest), min(top, 2.0 * tallest))
+    if tallest > 0.0:
+        ax.set_ylim(max(bottom, -2.0 * tallest), min(top, 2.0 * tallest))
     ax.set_xlabel(losses[0]._names()[0])
     if len(losses) == 1:
         ax.set_title(repr(losses[0]))

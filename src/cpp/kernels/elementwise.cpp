@@ -105,17 +105,19 @@ struct Weighing {
 template <class T>
 void weigh(Input<T> weight, std::span<const Weighing<T>> results, std::size_t size, double* sums) {
   using V = simd::Pack<T>;
-  simd::SumOfFew<T> sum(sums);
+  simd::Sum<T> sum;  // of the block alone: a long run of equal numbers, whose roundings all go the same way, stays short
   simd::for_each_pack<T>(size, [&](std::size_t i, auto place, auto lanes) PYLOSS_INLINE_LAMBDA {
     const V w = weight.load(i, lanes);
     const auto excluded = w == 0.0;
     for (std::size_t k = 0; k < results.size(); ++k) {
       const V weighted = select(excluded, 0.0, w * lanes.load(results[k].from + i));
-      if (k == 0) sum.add(i, place, weighted);
+      if (k == 0) sum.add(place, weighted);
       if (results[k].to.to) results[k].to.store(i, weighted, lanes);
     }
   });
-  sum.store(sums);
+  double of_block[simd::Sum<T>::size];
+  sum.store(of_block);
+  for (std::size_t i = 0; i < simd::Sum<T>::size; ++i) sums[i] += of_block[i];
 }
 
 template <class T>

@@ -444,12 +444,12 @@ class Worker {
     for (std::size_t i = 0; i < size; ++i) hess_.data()[i] += more_hess_.data()[i];
   }
 
-  /// Puts the surrogate in place of second derivatives, which are scaled already: of `period` rows side by side, or of one.
-  void put_surrogates(std::size_t k, const Row* rows, std::size_t period, T* hess, std::size_t size) {
+  /// Puts the surrogate in place of second derivatives, which are scaled already: of `period` rows from `first` side by side.
+  void put_surrogates(std::size_t k, std::size_t first, std::size_t period, T* hess, std::size_t size) {
     const auto [factor, floor] = call_.surrogate[k];
     if (factor == 1.0 && floor == -std::numeric_limits<double>::infinity()) return;
     T floors[tile_rows];
-    for (std::size_t i = 0; i < tile_rows; ++i) floors[i] = static_cast<T>(floor * rows[i % period].scale);
+    for (std::size_t i = 0; i < tile_rows; ++i) floors[i] = left_out(k, first + i % period) ? T{0} : static_cast<T>(floor * weights_[first + i % period] * call_.scale[k]);
     const Pack<T> by = factor;
     const bool turned = call_.scale[k] < 0.0;
     for_each_pack<T>(size, [&](std::size_t i, auto, auto lanes) PYLOSS_INLINE_LAMBDA {
@@ -505,7 +505,7 @@ class Worker {
       for_each_changed(k, 0, count, [&](std::size_t i, const LabelScore& to) {
         Transform<T>::chain_label(to, grad[own(i)], hess ? hess + own(i) : nullptr);
       });
-      if (hess) put_surrogates(k, &row_of(k, 0), tile_rows, hess, size);
+      if (hess) put_surrogates(k, 0, tile_rows, hess, size);
       if (k > 0) add_component(size);
     }
     reduce(first, 0, count, sums);
@@ -564,6 +564,7 @@ class Worker {
     T* const grad = k == 0 ? grad_.data() : more_grad_.data();
     T* const hess = !second_ ? nullptr : k == 0 ? hess_.data() : more_hess_.data();
     sums.derive(block, grad, hess);
+    if (hess) put_surrogates(k, 0, tile_rows, hess, classes_ * tile_rows);
     for (std::size_t i = 0; i < count; ++i) {
       if (!left_out(k, i)) continue;
       for (std::size_t at = i; at < classes_ * tile_rows; at += tile_rows) {
@@ -826,7 +827,11 @@ class Worker {
       if (hess) std::fill_n(hess, size, T{0});
       return;
     }
-    if (sums_[k]) return sums_[k]->derive(block_of(k, row, i, begin, size), grad, hess);
+    if (sums_[k]) {
+      sums_[k]->derive(block_of(k, row, i, begin, size), grad, hess);
+      if (hess) put_surrogates(k, i, 1, hess, size);
+      return;
+    }
     const T* const x = scores(k, row, i, begin, size);
     const Input<T> target = targets(k, row, begin, size);
     const std::size_t label = call_.labels ? static_cast<std::size_t>(at.label) - begin : size;
@@ -845,7 +850,7 @@ class Worker {
       for_each_changed(
           k, i, 1, [&](std::size_t, const LabelScore& to) { Transform<T>::chain_label(to, grad[label], hess ? hess + label : nullptr); });
     }
-    if (hess) put_surrogates(k, &at, 1, hess, size);
+    if (hess) put_surrogates(k, i, 1, hess, size);
   }
 
   std::span<const RowComponent> components_;

@@ -1,6 +1,7 @@
 // Negative log-likelihoods.
 #pragma once
 
+#include <cmath>
 #include <limits>
 #include <numbers>
 
@@ -35,6 +36,140 @@ struct PoissonNLL {
       at.value += select(target > 1.0, stirling, 0.0);
     }
     return at;
+  }
+};
+
+/// Constants of the densities, if `full`.
+inline double half_log_two_pi(double full) { return full != 0.0 ? 0.5 * std::log(2.0 * std::numbers::pi) : 0.0; }
+
+/// A variance below eps counts as eps; its derivative is taken there.
+struct GaussianNLL {
+  static constexpr auto name = "gaussian_nll";
+  double full, eps;
+
+  template <class V>
+  JointTerms<V, 2> operator()(V pred, V target, V var) const {
+    const V r = pred - target, v = max(var, eps), precision = 1.0 / v, pull = r * precision, square = r * pull;
+    return {.value = 0.5 * (log(v) + square) + half_log_two_pi(full),
+            .grad = {pull, 0.5 * precision * (1.0 - square)},
+            .hess = {precision, precision * precision * (square - 0.5)}};
+  }
+};
+
+/// Gaussian, each element weighted by var^beta, which is held constant.
+struct BetaNLL {
+  static constexpr auto name = "beta_nll";
+  double beta, eps;
+
+  template <class V>
+  JointTerms<V, 2> operator()(V pred, V target, V var) const {
+    const JointTerms<V, 2> at = GaussianNLL{.full = 0.0, .eps = eps}(pred, target, var);
+    const V weight = pow(max(var, eps), beta);
+    return {
+        .value = weight * at.value, .grad = {weight * at.grad[0], weight * at.grad[1]}, .hess = {weight * at.hess[0], weight * at.hess[1]}};
+  }
+};
+
+struct LaplaceNLL {
+  static constexpr auto name = "laplace_nll";
+  double full;
+
+  template <class V>
+  JointTerms<V, 2> operator()(V pred, V target, V scale) const {
+    const V r = pred - target, inverse = 1.0 / scale, size = abs(r) * inverse;
+    return {.value = log(scale) + size + (full != 0.0 ? std::numbers::ln2 : 0.0),
+            .grad = {sign(r) * inverse, inverse * (1.0 - size)},
+            .hess = {0.0 * sign(r), inverse * inverse * (2.0 * size - 1.0)}};
+  }
+};
+
+/// With u = r / scale: near = df / (df + u²) and far = u² / (df + u²), neither of which overflows nor cancels.
+struct StudentTNLL {
+  static constexpr auto name = "student_t_nll";
+  double df, log_norm;  // log_norm: of the density at 0 for scale 1, with its sign turned
+
+  template <class V>
+  JointTerms<V, 2> operator()(V pred, V target, V scale) const {
+    const V r = pred - target, inverse = 1.0 / scale, u = r * inverse, square = u * u;
+    const auto beyond = abs(u) > 1e18;
+    const V near = 1.0 / (1.0 + square / df), far = 1.0 / (1.0 + df / square);
+    const V logs = select(beyond, 2.0 * (log(abs(r)) - log(scale)) - std::log(df), log1p(square / df));
+    const double more = df + 1.0;
+    return {.value = log_norm + log(scale) + 0.5 * more * logs,
+            .grad = {select(abs(u) > 1.0, more * far / r, (more / df) * (u * near) * inverse), (near - df * far) * inverse},
+            .hess = {(more / df) * (near - far) * near * (inverse * inverse),
+                     (df * far - near + 2.0 * more * far * near) * (inverse * inverse)}};
+  }
+};
+
+/// Of a mean m = pred, or exp(pred): 2 (t^(2-p)/((1-p)(2-p)) - t m^(1-p)/(1-p) + m^(2-p)/(2-p)) and its limits, as multiples of m^(2-p) by
+/// d = (t - m)/m and log(t/m), so that near m nothing cancels but once.
+struct TweedieDeviance {
+  static constexpr auto name = "tweedie_deviance";
+  double power, log_input;
+
+  template <class V>
+  Terms<V> operator()(V pred, V target) const {
+    const V mean = log_input != 0.0 ? exp(pred) : pred;
+    const V rest = target - mean, d = rest / mean, ratio = target / mean;
+    const double a = 1.0 - power, b = 2.0 - power;
+    const V log_ratio = select(abs(d) < 0.5, log1p(d), log(ratio));
+    // mean^a and mean^b.
+    const V to_a = power == 0.0 ? mean : power == 1.0 ? V(1.0) : log_input != 0.0 ? exp(a * pred) : pow(mean, a);
+    const V to_b = power == 0.0       ? mean * mean
+                   : power == 1.0     ? mean
+                   : power == 2.0     ? V(1.0)
+                   : log_input != 0.0 ? exp(b * pred)
+                                      : pow(mean, b);
+    V unit;  // the deviance over 2 mean^b
+    if (power == 0.0) {
+      unit = 0.5 * d * d;
+    } else if (power == 1.0) {
+      unit = times_or_zero(ratio, log_ratio) - d;
+    } else if (power == 2.0) {
+      unit = d - log_ratio;
+    } else {
+      unit = (select(target > 0.0, expm1(b * log_ratio), -1.0) - b * d) / (a * b);
+    }
+    const V value = 2.0 * to_b * unit, slope = -2.0 * to_a * d;
+    if (log_input != 0.0) return {.value = value, .grad = slope * mean, .hess = 2.0 * to_b * (b - a * ratio)};
+    return {.value = value, .grad = slope, .hess = 2.0 * (to_a / mean) * (1.0 + power * d)};
+  }
+};
+
+struct GammaDeviance {
+  static constexpr auto name = "gamma_deviance";
+  double log_input;
+
+  template <class V>
+  Terms<V> operator()(V pred, V target) const {
+    return TweedieDeviance{.power = 2.0, .log_input = log_input}(pred, target);
+  }
+};
+
+/// With w = (target - pred)/scale: scale (w erf(w/√2) + 2 phi(w) - 1/√pi).
+struct GaussianCRPS {
+  static constexpr auto name = "gaussian_crps";
+
+  template <class V>
+  JointTerms<V, 2> operator()(V pred, V target, V scale) const {
+    const V r = pred - target, w = r / scale, square = min(w * w, 3000.0);
+    // The root of the exponential is still normal where it is not.
+    const V root = exp_nonpositive(-0.25 * square), most = std::sqrt(2.0 / std::numbers::pi) * root, odds = erf(w * (0.5 * std::numbers::sqrt2));
+    const V rest = most * root - std::numbers::inv_sqrtpi;
+    return {.value = r * odds + scale * rest, .grad = {odds, rest}, .hess = {most / scale * root, most * square / scale * root}};
+  }
+};
+
+/// (mean² + exp(log_var) - 1 - log_var) / 2.
+struct GaussianKL {
+  static constexpr auto name = "gaussian_kl";
+
+  template <class V>
+  JointTerms<V, 2> operator()(V mean, V log_var) const {
+    return {.value = 0.5 * (mean * mean + expm1_above_tangent(log_var)),
+            .grad = {mean, 0.5 * expm1(log_var)},
+            .hess = {1.0 + 0.0 * mean, 0.5 * exp(log_var)}};
   }
 };
 

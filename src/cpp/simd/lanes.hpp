@@ -174,7 +174,7 @@ class Sum {
 template <class T>
 class SumOfFew {
  public:
-  static constexpr std::size_t few = sizeof(T) == 4 ? 4 : 64;
+  static constexpr std::size_t few = sizeof(T) == 4 ? 4 : 16;
 
   PYLOSS_INLINE explicit SumOfFew(const double* from) : sum_(from) {
     for (auto& a : few_) a = 0.0;

@@ -53,6 +53,35 @@ class RowComponent:
         ignored: int | None,
     ) -> None: ...
 
+class Queries:
+    """
+    Which items are of the same query, the queries by ascending id; None: all.
+    """
+    def __init__(self, ids: Operand | None, size: int) -> None: ...
+    @property
+    def count(self) -> int:
+        """
+        How many queries there are.
+        """
+
+def box_kinds() -> list[str]:
+    """
+    Names of the kinds of scores of boxes.
+    """
+
+def box_matrix(kind: str, format: int, a: Operand, b: Operand, out: Operand, float64: bool, threads: int) -> None: ...
+def boxes(
+    kind: str,
+    format: int,
+    eps: float,
+    pred: Operand,
+    target: Operand,
+    weight: Operand | None,
+    value: Operand | None,
+    grad: Operand | None,
+    scale: float,
+    threads: int,
+) -> float: ...
 def check_labels(
     labels: Operand,
     shape: collections.abc.Sequence[int],
@@ -89,9 +118,8 @@ def covariance_losses() -> dict[str, int]:
     Name -> number of parameters of every kernel of the covariances of two batches.
     """
 
-def elementwise_losses() -> dict[str, tuple[int, int, int]]:
 def dropout(x: Operand, p: float, seed: int, float64: bool, out: Operand, threads: int) -> None: ...
-def elementwise_losses() -> dict[str, tuple[int, int]]:
+def elementwise_losses() -> dict[str, tuple[int, int, int]]:
     """
     Name -> numbers of parameters, inputs and gradients of every elementwise kernel.
     """
@@ -147,6 +175,23 @@ def group_sums(
 def inner_products(
     rows: collections.abc.Sequence[Operand], scale: float, threads: int
 ) -> numpy.typing.NDArray[numpy.float64]: ...
+def lovasz(
+    loss: str,
+    pred: Operand,
+    target: Operand,
+    labels: bool,
+    weight: Operand | None,
+    value: Operand | None,
+    grad: Operand | None,
+    scale: float,
+    float64: bool,
+    threads: int,
+) -> float: ...
+def lovasz_losses() -> list[str]:
+    """
+    Names of the kernels of sorted errors.
+    """
+
 @typing.overload
 def math(name: str, x: numpy.typing.NDArray[numpy.float32], out: numpy.typing.NDArray[numpy.float32]) -> None:
     """
@@ -170,6 +215,26 @@ def mine(
 def nearest(
     metric: tuple[str, float], x: numpy.ndarray, y: numpy.ndarray, self: bool, float64: bool, k: int, threads: int
 ) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.int64]]: ...
+def overlap(
+    terms: collections.abc.Sequence[tuple[str, collections.abc.Sequence[float]]],
+    pred: Operand,
+    target: Operand,
+    per_class: bool,
+    together: bool,
+    squared: bool,
+    logits: bool,
+    weight: Operand | None,
+    value: Operand | None,
+    grad: Operand | None,
+    scale: collections.abc.Sequence[float],
+    float64: bool,
+    threads: int,
+) -> list[float]: ...
+def overlap_losses() -> dict[str, int]:
+    """
+    Name -> number of parameters of every kernel of overlapping masks.
+    """
+
 def paired(
     metric: tuple[str, float], x: numpy.ndarray, y: numpy.ndarray, threads: int
 ) -> numpy.typing.NDArray[numpy.float64]: ...
@@ -193,6 +258,42 @@ def penalty(
 def penalty_losses() -> dict[str, tuple[int, int]]:
     """
     Name -> (number of parameters, number of inputs) of every kernel of weights.
+    """
+
+@typing.overload
+def power(
+    x: numpy.typing.NDArray[numpy.float32], y: float, less_one: bool, out: numpy.typing.NDArray[numpy.float32]
+) -> None:
+    """
+    x^y, or (1 + x)^y - 1.
+    """
+
+@typing.overload
+def power(
+    x: numpy.typing.NDArray[numpy.float64], y: float, less_one: bool, out: numpy.typing.NDArray[numpy.float64]
+) -> None: ...
+def ranking(
+    loss: str,
+    parameters: collections.abc.Sequence[float],
+    queries: Queries,
+    pred: Operand,
+    target: Operand,
+    weight: Operand | None,
+    value: Operand | None,
+    grad: Operand | None,
+    hess: Operand | None,
+    mean: bool,
+    want: int,
+    float64: bool,
+    threads: int,
+) -> tuple[float, int | None]:
+    """
+    The reduced value, and the first item whose relevance the loss does not allow, if any: then nothing is written.
+    """
+
+def ranking_losses() -> dict[str, int]:
+    """
+    Name -> number of parameters of every kernel of lists.
     """
 
 def rowwise(

@@ -16,7 +16,17 @@ from .binary import (
 )
 from .boxes import BoxIoU, box_iou
 from .groups import DemographicParity, EqualizedOdds, GroupDRO, WorstGroup
-from .likelihood import PoissonNLL
+from .likelihood import (
+    BetaNLL,
+    GammaDeviance,
+    GaussianCRPS,
+    GaussianKL,
+    GaussianNLL,
+    LaplaceNLL,
+    PoissonNLL,
+    StudentTNLL,
+    TweedieDeviance,
+)
 from .metric_learning import (
     CORAL,
     LMNN,
@@ -108,6 +118,7 @@ __all__ = [
     "BCEWithLogits",
     "BarlowTwins",
     "Barron",
+    "BetaNLL",
     "BoxIoU",
     "CategoricalCrossEntropy",
     "Cauchy",
@@ -131,6 +142,10 @@ __all__ = [
     "FocalTversky",
     "GANDiscriminator",
     "GANGenerator",
+    "GammaDeviance",
+    "GaussianCRPS",
+    "GaussianKL",
+    "GaussianNLL",
     "GemanMcClure",
     "GeneralizedCrossEntropy",
     "GroupDRO",
@@ -143,6 +158,7 @@ __all__ = [
     "Jaccard",
     "KLDiv",
     "LambdaRank",
+    "LaplaceNLL",
     "LiftedStructure",
     "ListMLE",
     "ListNet",
@@ -171,12 +187,14 @@ __all__ = [
     "SoftmaxFocal",
     "SphereFace",
     "SquaredHinge",
+    "StudentTNLL",
     "SupCon",
     "SymmetricCrossEntropy",
     "TDHuber",
     "Triplet",
     "Tukey",
     "Tversky",
+    "TweedieDeviance",
     "UncertaintyWeighted",
     "VICReg",
     "Welsch",

@@ -211,10 +211,12 @@ def _minimise(loss: Any, of: Sample) -> float:
     step = abs(grad / hess) if hess > 0.0 and math.isfinite(grad / hess) else spread
     step = max(step, math.ulp(start))
     outer = _first_rise(mean, start, math.copysign(step, -grad), loss)
-    x = _root(mean, start, outer) if mean(outer)[1] != 0.0 else _edge(mean, start, outer)
+    if mean(outer)[1] != 0.0:
+        return _root(mean, start, outer)
+    x = _edge(mean, start, outer)
     near = x - math.copysign(1e-3 * max(abs(x), step), x - start) if x != start else x
     # A slope that fades away, instead of turning, is that of a loss that falls for ever and has run out of digits.
-    if mean(x)[1] == 0.0 and abs(mean(near)[1]) <= 1e-9 * abs(grad):
+    if abs(mean(near)[1]) <= 1e-9 * abs(grad):
         raise _falls(loss, x - start)
     return x
 

@@ -13,6 +13,7 @@ from .._arguments import (
     BELOW_ONE,
     NON_NEGATIVE,
     POSITIVE,
+    REAL,
     UNIT,
     Array,
     ArrayLike,
@@ -651,6 +652,7 @@ class Distillation(Taught):
         outliers="medium",
         source="Hinton 2015",
         target=UNIT,
+        extra=(REAL,),
     )
 
 

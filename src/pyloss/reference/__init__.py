@@ -26,11 +26,20 @@ from .binary import (
     hinge,
     logistic,
     modified_huber,
-   
     squared_hinge,
 )
 from .boxes import box_iou
-from .likelihood import poisson_nll
+from .likelihood import (
+    beta_nll,
+    gamma_deviance,
+    gaussian_crps,
+    gaussian_kl,
+    gaussian_nll,
+    laplace_nll,
+    poisson_nll,
+    student_t_nll,
+    tweedie_deviance,
+)
 from .multiclass import (
     ada_cos,
     arc_face,
@@ -80,6 +89,7 @@ __all__ = [
     "barron",
     "bce",
     "bce_with_logits",
+    "beta_nll",
     "box_iou",
     "categorical_cross_entropy",
     "cauchy",
@@ -94,8 +104,12 @@ __all__ = [
     "exponential",
     "focal",
     "focal_tversky",
+    "gamma_deviance",
     "gan_discriminator",
     "gan_generator",
+    "gaussian_crps",
+    "gaussian_kl",
+    "gaussian_nll",
     "geman_mcclure",
     "generalized_cross_entropy",
     "grpo",
@@ -104,6 +118,7 @@ __all__ = [
     "jaccard",
     "js_div",
     "kl_div",
+    "laplace_nll",
     "log_cosh",
     "logistic",
     "lovasz",
@@ -127,9 +142,11 @@ __all__ = [
     "softmax_focal",
     "sphere_face",
     "squared_hinge",
+    "student_t_nll",
     "symmetric_cross_entropy",
     "td_huber",
     "tukey",
     "tversky",
+    "tweedie_deviance",
     "welsch",
 ]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._terms import Terms, times
+from ._terms import Array, JointTerms, Terms, residual, times
 
 
 def poisson_nll(
@@ -31,3 +33,104 @@ def poisson_nll(
             stirling = target * np.log(target) - target + 0.5 * np.log(2 * np.pi * target)
             value = value + np.where(target > 1, stirling, 0.0)
     return value, grad, hess
+
+
+def gaussian_nll(
+    pred: ArrayLike, target: ArrayLike, var: ArrayLike, full: bool = False, eps: float = 1e-6
+) -> JointTerms:
+    """(log var + r²/var) / 2, plus log(2 pi)/2 if `full`; var counts as at least eps (torch ``gaussian_nll_loss``)."""
+    r, v = residual(pred, target), np.maximum(np.asarray(var, np.float64), eps)
+    constant = np.log(2 * np.pi) / 2 if full else 0.0
+    return (
+        (np.log(v) + r / v * r) / 2 + constant,
+        (r / v, (1 - r / v * r) / v / 2),
+        (1 / v + 0 * r, (2 * (r / v) * r - 1) / v / v / 2),
+    )
+
+
+def beta_nll(pred: ArrayLike, target: ArrayLike, var: ArrayLike, beta: float = 0.5, eps: float = 1e-6) -> JointTerms:
+    """var^beta, held constant, times (log var + r²/var) / 2 (Seitzer et al. 2022)."""
+    value, grads, hesses = gaussian_nll(pred, target, var, eps=eps)
+    weight = np.maximum(np.asarray(var, np.float64), eps) ** beta
+    return weight * value, (weight * grads[0], weight * grads[1]), (weight * hesses[0], weight * hesses[1])
+
+
+def laplace_nll(pred: ArrayLike, target: ArrayLike, scale: ArrayLike, full: bool = False) -> JointTerms:
+    """Log scale + |r|/scale, plus log 2 if `full`."""
+    r, s = residual(pred, target), np.asarray(scale, np.float64)
+    value = np.log(s) + np.abs(r) / s + (np.log(2.0) if full else 0.0)
+    return value, (np.sign(r) / s, (1 - np.abs(r) / s) / s), (0 * np.sign(r), (2 * np.abs(r) / s - 1) / s / s)
+
+
+def student_t_nll(pred: ArrayLike, target: ArrayLike, scale: ArrayLike, df: float = 3.0) -> JointTerms:
+    """-log of Student's density with `df` degrees of freedom, location pred and a scale."""
+    r, s = residual(pred, target), np.asarray(scale, np.float64)
+    u = r / s
+    constant = math.lgamma(df / 2) - math.lgamma((df + 1) / 2) + math.log(df * math.pi) / 2
+    beyond = np.abs(u) > 1e100
+    inner, outer = np.where(beyond, 1.0, u), np.where(beyond, np.abs(u), 1.0)
+    total = df + inner**2
+    log = np.where(beyond, 2 * np.log(outer) - np.log(df * 1.0), np.log1p(inner**2 / df))
+    near, far = np.where(beyond, 0.0, df / total), np.where(beyond, 1.0, inner**2 / total)
+    slope = np.where(beyond, np.sign(u) / outer, inner / total)
+    return (
+        constant + np.log(s) + (df + 1) / 2 * log,
+        ((df + 1) * slope / s, (near - df * far) / s),
+        (
+            np.where(beyond, -(df + 1) / outer / outer, (df + 1) * (df - inner**2) / total**2) / s / s,
+            (df * far - near + 2 * (df + 1) * far * near) / s / s,
+        ),
+    )
+
+
+def tweedie_deviance(pred: ArrayLike, target: ArrayLike, power: float = 1.5, log_input: bool = False) -> Terms:
+    """Deviance at variance mean^power (scikit-learn ``mean_tweedie_deviance``), where pred is the mean or its log."""
+    pred, t = np.broadcast_arrays(np.asarray(pred, np.float64), np.asarray(target, np.float64))
+    m = np.exp(pred) if log_input else pred
+    d = (t - m) / m
+    log = np.where(np.abs(d) < 0.5, np.log1p(d), np.log(t / m))
+    if power == 0:
+        value = (t - m) ** 2
+    elif power == 1:
+        value = 2 * m * (times(t / m, log) - d)
+    elif power == 2:
+        value = 2 * (d - log)
+    else:
+        a, b = 1 - power, 2 - power
+        value = 2 * m**b * (np.where(t > 0, np.expm1(b * log), -1.0) - b * d) / (a * b)
+    if log_input:
+        grad, hess = -2 * m ** (2 - power) * d, 2 * m ** (2 - power) * (2 - power - (1 - power) * (t / m))
+    else:
+        grad, hess = -2 * m ** (1 - power) * d, 2 * m**-power * (1 + power * d)
+    return value, grad, hess
+
+
+def gamma_deviance(pred: ArrayLike, target: ArrayLike, log_input: bool = False) -> Terms:
+    """2 (log(pred/target) + target/pred - 1) (scikit-learn ``mean_gamma_deviance``)."""
+    return tweedie_deviance(pred, target, 2.0, log_input)
+
+
+def erf(x: Array) -> Array:
+    """Return the error function, which NumPy lacks."""
+    return np.asarray(np.frompyfunc(math.erf, 1, 1)(x), np.float64)
+
+
+def gaussian_crps(pred: ArrayLike, target: ArrayLike, scale: ArrayLike) -> JointTerms:
+    """Scale (w (2 Phi(w) - 1) + 2 phi(w) - 1/sqrt(pi)), w = r/scale (Gneiting et al. 2005)."""
+    r, s = residual(pred, target), np.asarray(scale, np.float64)
+    w = r / s
+    square = np.minimum(w**2, 3000)
+    root = np.exp(-square / 4)  # its square underflows before the products do
+    most = np.sqrt(2 / np.pi) * root
+    odds = erf(w / np.sqrt(2.0))
+    rest = most * root - 1 / np.sqrt(np.pi)
+    return r * odds + s * rest, (odds, rest), (most / s * root, most * square / s * root)
+
+
+def gaussian_kl(mean: ArrayLike, log_var: ArrayLike) -> JointTerms:
+    """(mean² + var - 1 - log var) / 2: from N(mean, var) to N(0, 1) (Kingma and Welling 2014)."""
+    mean, z = np.broadcast_arrays(np.asarray(mean, np.float64), np.asarray(log_var, np.float64))
+    near = np.where(np.abs(z) < 0.1, z, 0.0)
+    series = sum(near**n / math.factorial(n) for n in range(2, 24))
+    above = np.where(np.abs(z) < 0.1, series, np.where(z == np.inf, np.inf, np.expm1(z) - z))
+    return (mean**2 + above) / 2, (mean, np.expm1(z) / 2), (1 + 0 * mean, np.exp(z) / 2)
