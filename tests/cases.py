@@ -301,8 +301,6 @@ def other_values(field: dataclasses.Field[Any]) -> list[Any]:
         return [word for word in choice.words if word != field.default]
     if check in (_arguments._optional_integer, _arguments.positive_integer):
         return [3]
-    if check is _arguments.tweedie_power:
-        return [0.0, 1.0, 2.0, 3.0, -1.0]
     if check is _arguments._weights_or_none:
         return [tuple(0.25 * c for c in range(CLASSES))]
     return []

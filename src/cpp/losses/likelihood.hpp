@@ -97,53 +97,8 @@ struct StudentTNLL {
     const double more = df + 1.0;
     return {.value = log_norm + log(scale) + 0.5 * more * logs,
             .grad = {select(abs(u) > 1.0, more * far / r, (more / df) * (u * near) * inverse), (near - df * far) * inverse},
-            .hess = {(more / df) * (near - far) * near * (inverse * inverse),
+            .hess = {(near - far) * more * select(abs(u) > 1.0, far / r / r, near / df * (inverse * inverse)),
                      (df * far - near + 2.0 * more * far * near) * (inverse * inverse)}};
-  }
-};
-
-/// Of a mean m = pred, or exp(pred): 2 (t^(2-p)/((1-p)(2-p)) - t m^(1-p)/(1-p) + m^(2-p)/(2-p)) and its limits, as multiples of m^(2-p) by
-/// d = (t - m)/m and log(t/m), so that near m nothing cancels but once.
-struct TweedieDeviance {
-  static constexpr auto name = "tweedie_deviance";
-  double power, log_input;
-
-  template <class V>
-  Terms<V> operator()(V pred, V target) const {
-    const V mean = log_input != 0.0 ? exp(pred) : pred;
-    const V rest = target - mean, d = rest / mean, ratio = target / mean;
-    const double a = 1.0 - power, b = 2.0 - power;
-    const V log_ratio = select(abs(d) < 0.5, log1p(d), log(ratio));
-    // mean^a and mean^b.
-    const V to_a = power == 0.0 ? mean : power == 1.0 ? V(1.0) : log_input != 0.0 ? exp(a * pred) : pow(mean, a);
-    const V to_b = power == 0.0       ? mean * mean
-                   : power == 1.0     ? mean
-                   : power == 2.0     ? V(1.0)
-                   : log_input != 0.0 ? exp(b * pred)
-                                      : pow(mean, b);
-    V unit;  // the deviance over 2 mean^b
-    if (power == 0.0) {
-      unit = 0.5 * d * d;
-    } else if (power == 1.0) {
-      unit = times_or_zero(ratio, log_ratio) - d;
-    } else if (power == 2.0) {
-      unit = d - log_ratio;
-    } else {
-      unit = (select(target > 0.0, expm1(b * log_ratio), -1.0) - b * d) / (a * b);
-    }
-    const V value = 2.0 * to_b * unit, slope = -2.0 * to_a * d;
-    if (log_input != 0.0) return {.value = value, .grad = slope * mean, .hess = 2.0 * to_b * (b - a * ratio)};
-    return {.value = value, .grad = slope, .hess = 2.0 * (to_a / mean) * (1.0 + power * d)};
-  }
-};
-
-struct GammaDeviance {
-  static constexpr auto name = "gamma_deviance";
-  double log_input;
-
-  template <class V>
-  Terms<V> operator()(V pred, V target) const {
-    return TweedieDeviance{.power = 2.0, .log_input = log_input}(pred, target);
   }
 };
 
@@ -155,7 +110,8 @@ struct GaussianCRPS {
   JointTerms<V, 2> operator()(V pred, V target, V scale) const {
     const V r = pred - target, w = r / scale, square = min(w * w, 3000.0);
     // The root of the exponential is still normal where it is not.
-    const V root = exp_nonpositive(-0.25 * square), most = std::sqrt(2.0 / std::numbers::pi) * root, odds = erf(w * (0.5 * std::numbers::sqrt2));
+    const V root = exp_nonpositive(-0.25 * square), most = std::sqrt(2.0 / std::numbers::pi) * root,
+            odds = erf(w * (0.5 * std::numbers::sqrt2));
     const V rest = most * root - std::numbers::inv_sqrtpi;
     return {.value = r * odds + scale * rest, .grad = {odds, rest}, .hess = {most / scale * root, most * square / scale * root}};
   }
@@ -167,9 +123,12 @@ struct GaussianKL {
 
   template <class V>
   JointTerms<V, 2> operator()(V mean, V log_var) const {
-    return {.value = 0.5 * (mean * mean + expm1_above_tangent(log_var)),
-            .grad = {mean, 0.5 * expm1(log_var)},
-            .hess = {1.0 + 0.0 * mean, 0.5 * exp(log_var)}};
+    // Half the variance is finite where the whole is not.
+    const V deviation = exp(0.5 * log_var), half = 0.5 * deviation * deviation;
+    const auto large = log_var > 60.0;
+    return {.value = 0.5 * mean * mean + select(large, half - 0.5 * min(log_var, 1e4), 0.5 * expm1_above_tangent(log_var)),
+            .grad = {mean, select(large, half, 0.5 * expm1(log_var))},
+            .hess = {1.0, half}};
   }
 };
 

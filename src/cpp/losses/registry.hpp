@@ -43,14 +43,13 @@ bool with_named(std::string_view name, Use&& use, List<Losses...>) {
   return result;
 }
 
-using Elementwise =
-    List<MSE, MAE, Huber, Quantile, LogCosh, MSLE, MAPE, SMAPE, SmoothL1, PseudoHuber, Expectile, EpsilonInsensitive, Tukey, Cauchy, Welsch,
-         GemanMcClure, Barron,                                                                                                 // regression
-         PoissonNLL, GaussianNLL, BetaNLL, LaplaceNLL, StudentTNLL, TweedieDeviance, GammaDeviance, GaussianCRPS, GaussianKL,  // likelihood
-         BCE, BCEWithLogits, Focal, AsymmetricFocal, Hinge, SquaredHinge, ModifiedHuber, Exponential,
-         Logistic,                                 // binary
-         GANDiscriminator, GANGenerator,           // adversarial
-         PolicyGradient, PPOClip, GRPO, TDHuber>;  // reinforcement
+using Elementwise = List<MSE, MAE, Huber, Quantile, LogCosh, MSLE, MAPE, SMAPE, SmoothL1, PseudoHuber, Expectile, EpsilonInsensitive, Tukey,
+                         Cauchy, Welsch, GemanMcClure, Barron,                                                 // regression
+                         PoissonNLL, GaussianNLL, BetaNLL, LaplaceNLL, StudentTNLL, GaussianCRPS, GaussianKL,  // likelihood
+                         BCE, BCEWithLogits, Focal, AsymmetricFocal, Hinge, SquaredHinge, ModifiedHuber, Exponential,
+                         Logistic,                                 // binary
+                         GANDiscriminator, GANGenerator,           // adversarial
+                         PolicyGradient, PPOClip, GRPO, TDHuber>;  // reinforcement
 
 // multiclass
 

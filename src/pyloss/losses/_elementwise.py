@@ -178,7 +178,8 @@ class Elementwise(PredictionLoss):
         for kind, results in zip(whole, (grads, hesses), strict=True):
             for each, result in zip(kind, results, strict=True):
                 if each is not result:
-                    result[...] = _sum_to(each, result.shape)
+                    with np.errstate(over="ignore"):  # of a half type
+                        result[...] = _sum_to(each, result.shape)
         return call.result(
             sums, scales, value, *(kind[0] if len(kind) == 1 else tuple(kind) for kind in (grads, hesses))
         )

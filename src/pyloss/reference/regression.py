@@ -69,8 +69,11 @@ def smape(pred: ArrayLike, target: ArrayLike) -> Terms:
     # The quotient rule leaves sign(r) (|pred| + |target|) - |r| sign(pred), which cancels.
     alike = np.sign(pred) == np.sign(target)
     rest = np.where(pred == 0, way / size * 2, np.where(alike, 4 * np.abs(target) / size / size, 0 * r) * way)
-    bend = np.where(alike, 8 * np.abs(target) / size / size / size, 0 * r) * way
-    return np.where(r == 0, 0.0, 2 * (np.abs(r) / size)), rest, np.where(pred == 0, 0.0, -np.sign(pred) * bend)
+    ordinary = (size > 1e-9) & (size < 1e9)
+    cube = np.where(ordinary, np.abs(target) * (8 / size / size / size), 8 * (np.abs(target) / size) / size / size)
+    bend = np.where(alike, cube, 0 * r) * way
+    rest, bend = np.where(r == 0, 0.0, rest), np.where((pred == 0) | (r == 0), 0.0, -np.sign(pred) * bend)
+    return np.where(r == 0, 0.0, 2 * (np.abs(r) / size)), rest, bend
 
 
 def smooth_l1(pred: ArrayLike, target: ArrayLike, beta: float = 1.0) -> Terms:
