@@ -449,7 +449,8 @@ class Worker {
     const auto [factor, floor] = call_.surrogate[k];
     if (factor == 1.0 && floor == -std::numeric_limits<double>::infinity()) return;
     T floors[tile_rows];
-    for (std::size_t i = 0; i < tile_rows; ++i) floors[i] = left_out(k, first + i % period) ? T{0} : static_cast<T>(floor * weights_[first + i % period] * call_.scale[k]);
+    for (std::size_t i = 0; i < tile_rows; ++i)
+      floors[i] = left_out(k, first + i % period) ? T{0} : static_cast<T>(floor * weights_[first + i % period] * call_.scale[k]);
     const Pack<T> by = factor;
     const bool turned = call_.scale[k] < 0.0;
     for_each_pack<T>(size, [&](std::size_t i, auto, auto lanes) PYLOSS_INLINE_LAMBDA {
