@@ -213,7 +213,7 @@ def test_every_kernel_has_a_class():
         kernels.penalty_losses()
     )
     of_embeddings = {*kernels.embedding_losses(), *kernels.tuples_losses(), *kernels.covariance_losses()}
-    of_regions = {*kernels.overlap_losses(), *kernels.lovasz_losses(), *kernels.box_kinds()}
+    of_regions = {*kernels.overlap_losses(), *kernels.lovasz_losses(), *kernels.box_losses()}
     assert {name for cls in region_cases.LOSSES.values() for name in cls._kernels()} == of_regions
     used = {name for cls in embedding_cases.LOSSES.values() for name in cls._kernels()}
     assert not of_embeddings - used, f"kernels without a class: {sorted(of_embeddings - used)}"

@@ -323,11 +323,6 @@ def number_or_none(default: float | None, interval: Interval) -> Any:
     return parameter(default, interval.optional, encode=lambda value: -1.0 if value is None else value)
 
 
-def positive_or_none(default: float | None) -> Any:
-    """Declare a parameter that is a positive number or None, for which the kernel gets a negative one."""
-    return number_or_none(default, POSITIVE)
-
-
 def integer_or_none() -> Any:
     """Declare a parameter that is an integer or None and not the kernel's."""
     return parameter(None, _optional_integer, kernel=False)

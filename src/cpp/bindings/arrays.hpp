@@ -1,10 +1,11 @@
-// NumPy arrays as views, and calls without the GIL.
+// NumPy arrays as views, kernels by name, and calls without the GIL.
 #pragma once
 
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <span>
 #include <stdexcept>
 #include <string_view>
@@ -67,7 +68,27 @@ auto without_gil(Work&& work) {
   return result;
 }
 
-inline std::vector<std::string> strings(std::span<const std::string_view> names) { return {names.begin(), names.end()}; }
+/// What is told of each kernel of a table, by its name.
+template <class Entry, class Tell>
+py::dict by_name(std::span<const Entry> table, Tell&& tell) {
+  py::dict kernels;
+  for (const Entry& entry : table) kernels[py::str(entry.name.data(), entry.name.size())] = tell(entry);
+  return kernels;
+}
+
+template <class Entry>
+py::dict parameters_by_name(std::span<const Entry> table) {
+  return by_name(table, [](const Entry& entry) { return entry.parameters; });
+}
+
+/// The place of a kernel in its table.
+template <class Entry>
+std::size_t find_kernel(std::span<const Entry> table, const std::string& name, const std::vector<double>& parameters) {
+  const auto at = std::find_if(table.begin(), table.end(), [&](const Entry& entry) { return entry.name == name; });
+  if (at == table.end()) throw py::key_error(name);
+  if (parameters.size() != at->parameters) throw std::logic_error("wrong number of parameters for " + name);
+  return static_cast<std::size_t>(at - table.begin());
+}
 
 void bind_elementwise(py::module_& m);
 void bind_rowwise(py::module_& m);

@@ -5,7 +5,7 @@
 namespace pyloss::bindings {
 
 void bind_boxes(py::module_& m) {
-  m.def("box_kinds", [] { return strings(box_kinds()); }, "Names of the kinds of scores of boxes.");
+  m.def("box_losses", [] { return parameters_by_name(box_losses()); }, "Name -> number of parameters of every kernel of boxes.");
 
   m.def(
       "boxes",

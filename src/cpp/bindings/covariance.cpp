@@ -6,12 +6,7 @@ namespace pyloss::bindings {
 
 void bind_covariance(py::module_& m) {
   m.def(
-      "covariance_losses",
-      [] {
-        py::dict losses;
-        for (const CovarianceEntry& entry : covariance_table()) losses[py::str(entry.name.data(), entry.name.size())] = entry.parameters;
-        return losses;
-      },
+      "covariance_losses", [] { return parameters_by_name(covariance_losses()); },
       "Name -> number of parameters of every kernel of the covariances of two batches.");
 
   m.def(

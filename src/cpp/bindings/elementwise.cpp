@@ -1,7 +1,5 @@
 #include "../kernels/elementwise.hpp"
 
-#include <algorithm>
-
 #include "../kernels/weights.hpp"
 #include "arrays.hpp"
 
@@ -12,13 +10,6 @@ namespace {
 /// Up to here a call is so short that neither threads nor releasing the GIL pay.
 constexpr py::ssize_t small_size = 8192;
 
-std::size_t find(const std::string& name) {
-  const auto table = elementwise_table<double>();
-  const auto at = std::find_if(table.begin(), table.end(), [&](const auto& entry) { return entry.name == name; });
-  if (at == table.end()) throw py::key_error(name);
-  return static_cast<std::size_t>(at - table.begin());
-}
-
 /// A sum of losses, ready to be called.
 class Plan {
  public:
@@ -27,9 +18,7 @@ class Plan {
 
   explicit Plan(const std::vector<Term>& terms) {
     for (const auto& [name, parameters, coefficient, constants] : terms) {
-      components_.push_back({find(name), parameters});
-      const auto& entry = elementwise_table<double>()[components_.back().entry];
-      if (parameters.size() != entry.parameters) throw std::logic_error("wrong number of parameters for " + name);
+      components_.push_back({find_kernel(elementwise_table<double>(), name, parameters), parameters});
     }
     const auto& [name, parameters, coefficient, constants] = terms.at(0);
     coefficient_ = coefficient;
@@ -159,10 +148,8 @@ void bind_elementwise(py::module_& m) {
   m.def(
       "elementwise_losses",
       [] {
-        py::dict losses;
-        for (const auto& entry : elementwise_table<double>())
-          losses[py::str(entry.name.data(), entry.name.size())] = py::make_tuple(entry.parameters, entry.inputs, entry.gradients);
-        return losses;
+        return by_name(elementwise_table<double>(),
+                       [](const auto& entry) { return py::make_tuple(entry.parameters, entry.inputs, entry.gradients); });
       },
       "Name -> numbers of parameters, inputs and gradients of every elementwise kernel.");
 

@@ -26,12 +26,7 @@ void* gradient(const std::optional<py::array>& array, const Matrix& rows) {
 
 void bind_embedding(py::module_& m) {
   m.def(
-      "embedding_losses",
-      [] {
-        py::dict losses;
-        for (const EmbeddingEntry& entry : embedding_table()) losses[py::str(entry.name.data(), entry.name.size())] = entry.parameters;
-        return losses;
-      },
+      "embedding_losses", [] { return parameters_by_name(embedding_losses()); },
       "Name -> number of parameters of every kernel of a batch of embeddings.");
 
   m.def(

@@ -5,7 +5,9 @@
 namespace pyloss::bindings {
 
 void bind_lovasz(py::module_& m) {
-  m.def("lovasz_losses", [] { return strings(lovasz_names()); }, "Names of the kernels of sorted errors.");
+  m.def(
+      "lovasz_losses", [] { return parameters_by_name(lovasz_losses()); },
+      "Name -> number of parameters of every kernel of sorted errors.");
 
   m.def(
       "lovasz",

@@ -1,7 +1,5 @@
 #include "../kernels/overlap.hpp"
 
-#include <algorithm>
-
 #include "arrays.hpp"
 
 namespace pyloss::bindings {
@@ -9,14 +7,6 @@ namespace pyloss::bindings {
 namespace {
 
 using Term = std::pair<std::string, std::vector<double>>;
-
-OverlapComponent component(const Term& term) {
-  const auto table = overlap_table();
-  const auto at = std::find_if(table.begin(), table.end(), [&](const auto& entry) { return entry.name == term.first; });
-  if (at == table.end()) throw py::key_error(term.first);
-  if (term.second.size() != at->parameters) throw std::logic_error("wrong number of parameters for " + term.first);
-  return {static_cast<std::size_t>(at - table.begin()), term.second};
-}
 
 std::vector<double> run(const std::vector<Term>& terms, const Operand& pred, const Operand& target, bool per_class, bool together,
                         bool squared, bool logits, const MaybeOperand& weight, const MaybeOperand& value, const MaybeOperand& grad,
@@ -44,7 +34,7 @@ std::vector<double> run(const std::vector<Term>& terms, const Operand& pred, con
   call.threads = threads;
   if (scale.size() != terms.size()) throw std::logic_error("one scale for each term");
   std::vector<OverlapComponent> components;
-  for (const Term& term : terms) components.push_back(component(term));
+  for (const auto& [name, parameters] : terms) components.push_back({find_kernel(overlap_table(), name, parameters), parameters});
   std::vector<double> totals(terms.size());
   without_gil([&](Interrupt& interrupt) { return run_overlap(components, call, interrupt, totals); });
   return totals;
@@ -54,12 +44,7 @@ std::vector<double> run(const std::vector<Term>& terms, const Operand& pred, con
 
 void bind_overlap(py::module_& m) {
   m.def(
-      "overlap_losses",
-      [] {
-        py::dict losses;
-        for (const OverlapEntry& entry : overlap_table()) losses[py::str(entry.name.data(), entry.name.size())] = entry.parameters;
-        return losses;
-      },
+      "overlap_losses", [] { return parameters_by_name(overlap_table()); },
       "Name -> number of parameters of every kernel of overlapping masks.");
 
   m.def("overlap", &run, py::arg("terms"), py::arg("pred"), py::arg("target"), py::arg("per_class"), py::arg("together"),

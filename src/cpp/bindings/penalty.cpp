@@ -7,12 +7,7 @@ namespace pyloss::bindings {
 void bind_penalty(py::module_& m) {
   m.def(
       "penalty_losses",
-      [] {
-        py::dict losses;
-        for (const PenaltyEntry& entry : penalty_table())
-          losses[py::str(entry.name.data(), entry.name.size())] = py::make_tuple(entry.parameters, entry.inputs);
-        return losses;
-      },
+      [] { return by_name(penalty_table(), [](const PenaltyEntry& entry) { return py::make_tuple(entry.parameters, entry.inputs); }); },
       "Name -> (number of parameters, number of inputs) of every kernel of weights.");
 
   m.def(

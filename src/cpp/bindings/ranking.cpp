@@ -16,14 +16,7 @@ Queries queries_of(const MaybeOperand& ids, std::size_t size) {
 }  // namespace
 
 void bind_ranking(py::module_& m) {
-  m.def(
-      "ranking_losses",
-      [] {
-        py::dict losses;
-        for (const RankingEntry& entry : ranking_table()) losses[py::str(entry.name.data(), entry.name.size())] = entry.parameters;
-        return losses;
-      },
-      "Name -> number of parameters of every kernel of lists.");
+  m.def("ranking_losses", [] { return parameters_by_name(ranking_losses()); }, "Name -> number of parameters of every kernel of lists.");
 
   py::class_<Queries>(m, "Queries", py::module_local(), "Which items are of the same query, the queries by ascending id; None: all.")
       .def(py::init(&queries_of), py::arg("ids"), py::arg("size"))

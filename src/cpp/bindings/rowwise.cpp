@@ -1,7 +1,5 @@
 #include "../kernels/rowwise.hpp"
 
-#include <algorithm>
-
 #include "arrays.hpp"
 
 namespace pyloss::bindings {
@@ -10,17 +8,8 @@ namespace {
 
 RowComponent component(const std::string& name, std::vector<double> parameters, std::vector<double> class_weight, double label_smoothing,
                        double softcap, double temperature, std::optional<std::int64_t> ignored) {
-  const auto table = rowwise_table();
-  const auto at = std::find_if(table.begin(), table.end(), [&](const auto& entry) { return entry.name == name; });
-  if (at == table.end()) throw py::key_error(name);
-  if (parameters.size() != at->parameters) throw std::logic_error("wrong number of parameters for " + name);
-  return {static_cast<std::size_t>(at - table.begin()),
-          std::move(parameters),
-          std::move(class_weight),
-          label_smoothing,
-          softcap,
-          temperature,
-          ignored};
+  const std::size_t entry = find_kernel(rowwise_table(), name, parameters);
+  return {entry, std::move(parameters), std::move(class_weight), label_smoothing, softcap, temperature, ignored};
 }
 
 std::vector<double> run(const std::vector<RowComponent>& components, const Operand& scores, const MaybeOperand& target,
@@ -58,14 +47,7 @@ std::vector<double> run(const std::vector<RowComponent>& components, const Opera
 }  // namespace
 
 void bind_rowwise(py::module_& m) {
-  m.def(
-      "rowwise_losses",
-      [] {
-        py::dict losses;
-        for (const RowEntry& entry : rowwise_table()) losses[py::str(entry.name.data(), entry.name.size())] = entry.parameters;
-        return losses;
-      },
-      "Name -> number of parameters of every rowwise kernel.");
+  m.def("rowwise_losses", [] { return parameters_by_name(rowwise_table()); }, "Name -> number of parameters of every rowwise kernel.");
 
   py::class_<RowComponent>(m, "RowComponent", py::module_local(), "A row loss with its parameters.")
       .def(py::init(&component), py::arg("name"), py::arg("parameters"), py::arg("class_weight"), py::arg("label_smoothing"),

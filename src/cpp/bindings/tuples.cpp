@@ -6,12 +6,7 @@ namespace pyloss::bindings {
 
 void bind_tuples(py::module_& m) {
   m.def(
-      "tuples_losses",
-      [] {
-        py::dict losses;
-        for (const TuplesEntry& entry : tuples_table()) losses[py::str(entry.name.data(), entry.name.size())] = entry.parameters;
-        return losses;
-      },
+      "tuples_losses", [] { return parameters_by_name(tuples_losses()); },
       "Name -> number of parameters of every kernel of given tuples of rows.");
 
   m.def(

@@ -38,10 +38,6 @@ struct LogSum {
 
 inline double softplus(double x) { return std::max(x, 0.0) + std::log1p(std::exp(-std::abs(x))); }
 inline double sigmoid(double x) { return x < 0.0 ? std::exp(x) / (1.0 + std::exp(x)) : 1.0 / (1.0 + std::exp(-x)); }
-inline double log_add(double a, double b) {
-  const double top = std::max(a, b);
-  return std::isinf(top) ? top : top + std::log1p(std::exp(-std::abs(a - b)));
-}
 
 /// What pairs of an anchor look like, a pack at a time. Neither positive nor negative: the anchor itself and what is behind the last one.
 template <class T>
@@ -75,7 +71,7 @@ struct AnchorScratch {
 };
 
 /// The pairs of row `index`. What is done with them comes in two steps: read them as often as needed, then leave, by derive() or
-/// derive_each(), the derivative of the loss by each value in its place.
+/// one of its kin, the derivative of the loss by each value in its place.
 template <class T>
 class Anchor {
  public:

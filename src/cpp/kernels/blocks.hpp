@@ -14,8 +14,6 @@ inline constexpr std::size_t chunk_elements = 32768;
 /// Elements that pass through scratch at a time: every block but the last of a chunk, and a whole number of groups.
 inline constexpr std::size_t block_elements = 1024;
 
-constexpr std::size_t parts(std::size_t size, std::size_t part) { return (size + part - 1) / part; }
-
 /// Whether the call is to end; to be asked between pieces of work of well under 50 ms.
 inline bool stopped(Interrupt& interrupt, int thread) { return thread == 0 ? interrupt.check() : interrupt.requested(); }
 

@@ -188,24 +188,18 @@ bool run_matrix(const BoxMatrixCall& call, Interrupt& interrupt) {
 
 }  // namespace
 
-std::span<const std::string_view> box_kinds() { return names_of(OfBoxes{}); }
+std::span<const Signature> box_losses() { return signatures(OfBoxes{}); }
 
 bool run_boxes(const BoxCall& call, Interrupt& interrupt, double& total) {
-  return with_named(
-      call.kind,
-      [&]<class Loss>(std::type_identity<Loss>) {
-        return call.grad ? run<Loss, true>(call, interrupt, total) : run<Loss, false>(call, interrupt, total);
-      },
-      OfBoxes{});
+  return with_named(call.kind, OfBoxes{}, [&]<class Loss>() {
+    return call.grad ? run<Loss, true>(call, interrupt, total) : run<Loss, false>(call, interrupt, total);
+  });
 }
 
 bool run_box_matrix(const BoxMatrixCall& call, Interrupt& interrupt) {
-  return with_named(
-      call.kind,
-      [&]<class Loss>(std::type_identity<Loss>) {
-        return call.float64 ? run_matrix<double, Loss>(call, interrupt) : run_matrix<float, Loss>(call, interrupt);
-      },
-      OfBoxes{});
+  return with_named(call.kind, OfBoxes{}, [&]<class Loss>() {
+    return call.float64 ? run_matrix<double, Loss>(call, interrupt) : run_matrix<float, Loss>(call, interrupt);
+  });
 }
 
 }  // namespace pyloss

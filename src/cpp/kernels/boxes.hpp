@@ -13,8 +13,7 @@ namespace pyloss {
 /// What the four numbers of a box are: two corners, a corner and lengths, or the centre and lengths.
 enum class BoxFormat : int { xyxy, xywh, cxcywh };
 
-/// Names of the kinds.
-std::span<const std::string_view> box_kinds();
+std::span<const Signature> box_losses();
 
 /// The caller's arrays: pred, target and grad of boxes x 4; weight and value of boxes.
 struct BoxCall {

@@ -88,7 +88,7 @@ double clipping(double length, double longest) {
 
 /// Long rows are read twice: once for their lengths, in parts, and once to be combined.
 bool clip_long(const std::vector<View>& rows, double longest, Combination& combination, int threads, Interrupt& interrupt, const View& to) {
-  const std::size_t depth = rows[0].size(), pieces = parts(depth, chunk_elements);
+  const std::size_t depth = rows[0].size(), pieces = divide_up(depth, chunk_elements);
   std::vector<double> squares[3];
   for (auto& each : squares) each.resize(rows.size() * pieces);
   const bool done = for_each_chunk(rows.size() * pieces, threads, interrupt, [&](std::size_t unit, int) {
@@ -114,7 +114,7 @@ bool clip_long(const std::vector<View>& rows, double longest, Combination& combi
 /// Short rows are read once: clipped and added up while they are in the cache.
 bool clip_short(const Samples& samples, double longest, Combination& combination, int threads, Interrupt& interrupt, const View& to) {
   const std::size_t count = samples.count, depth = samples.depth;
-  const std::size_t step = std::max(parts(count, most_parts), parts(chunk_elements, depth)), pieces = parts(count, step);
+  const std::size_t step = std::max(divide_up(count, most_parts), divide_up(chunk_elements, depth)), pieces = divide_up(count, step);
   std::vector<double> sums(pieces * depth);
   const std::vector<Buffer<double>> all_scratch = scratch_for(threads, depth);
   const bool done = for_each_chunk(pieces, threads, interrupt, [&](std::size_t piece, int thread) {
@@ -142,11 +142,11 @@ bool drop(const View& x, double p, std::uint64_t seed, int threads, Interrupt& i
   // Of probability p to 2^-32; the largest word is always kept.
   const auto kept_from = static_cast<std::uint32_t>(std::min(std::round(p * 0x1p32), 0x1p32 - 1.0));
   const T scale = static_cast<T>(1.0 / (1.0 - p));
-  return for_each_chunk(parts(size, chunk_elements), threads, interrupt, [&](std::size_t chunk, int) {
+  return for_each_chunk(divide_up(size, chunk_elements), threads, interrupt, [&](std::size_t chunk, int) {
     alignas(simd::group_bytes) T scratch[2][block_elements];
     alignas(simd::group_bytes) std::uint32_t word[block_elements];
     for_each_block(chunk * chunk_elements, std::min((chunk + 1) * chunk_elements, size), [&](std::size_t begin, std::size_t count) {
-      random::words(seed, random::Stream::uniform, begin, parts(count, random::batch) * random::batch, word);
+      random::words(seed, random::Stream::uniform, begin, divide_up(count, random::batch) * random::batch, word);
       const T* const from = block_of(x, begin, count, scratch[0]);
       T* const result = results.block(begin, count, scratch[1]);
 #pragma GCC ivdep  // `x` may be `to` itself, element by element
@@ -166,8 +166,8 @@ bool inner_products(const std::vector<View>& rows, double scale, int threads, In
   const std::size_t count = rows.size(), even = count + count % 2, size = rows[0].size();
   // The products of all parts together are few, even of many rows.
   const std::size_t most = std::clamp<std::size_t>((std::size_t{1} << 22) / (even * even), 16, 256);
-  const std::size_t step = std::max(chunk_elements, parts(parts(size, most), columns_at_once) * columns_at_once);
-  const std::size_t pieces = parts(size, step);
+  const std::size_t step = std::max(chunk_elements, divide_up(divide_up(size, most), columns_at_once) * columns_at_once);
+  const std::size_t pieces = divide_up(size, step);
   std::vector<double> products(pieces * even * even);
   const std::vector<Buffer<double>> all_scratch = scratch_for(threads, even * columns_at_once);
   std::vector<std::vector<const double*>> pointers(all_scratch.size(), std::vector<const double*>(even));
@@ -213,7 +213,7 @@ bool combine(const std::vector<View>& rows, const Combination& combination, int 
   const std::size_t size = to.size();
   const Results<float> narrow(to);
   const Results<double> wide(to);
-  return for_each_chunk(parts(size, combined_at_once), threads, interrupt, [&](std::size_t chunk, int thread) {
+  return for_each_chunk(divide_up(size, combined_at_once), threads, interrupt, [&](std::size_t chunk, int thread) {
     alignas(simd::group_bytes) double scratch[block_elements];
     alignas(simd::group_bytes) double sum[block_elements];
     alignas(simd::group_bytes) float rounded[block_elements];

@@ -6,7 +6,6 @@
 
 #include "../losses/registry.hpp"
 #include "inner_products.hpp"
-#include "parameters.hpp"
 
 namespace pyloss {
 
@@ -182,7 +181,7 @@ double add_difference(const CovarianceCall& call, double weight, T* grad_x, T* g
 
 template <class T, class Loss>
 bool run(const CovarianceCall& call, Interrupt& interrupt, double& value) {
-  const Loss loss = with_parameters<Loss>(call.parameters.data());
+  const Loss loss = with_parameters<Loss>(call.parameters);
   T *const grad_x = static_cast<T*>(call.grad_x), *const grad_y = static_cast<T*>(call.grad_y);
   const std::size_t depth = call.x.depth;
   value = 0.0;
@@ -236,32 +235,14 @@ bool run(const CovarianceCall& call, Interrupt& interrupt, double& value) {
   return !interrupt.requested();
 }
 
-template <class... Losses>
-bool run_named(const CovarianceCall& call, Interrupt& interrupt, double& value, List<Losses...>) {
-  bool known = false, done = false;
-  const auto consider = [&]<class Loss>(std::type_identity<Loss>) {
-    if (call.loss != Loss::name) return;
-    if (call.parameters.size() != parameters_of<Loss>) throw std::invalid_argument("wrong number of parameters");
-    known = true;
-    done = call.x.float64 ? run<double, Loss>(call, interrupt, value) : run<float, Loss>(call, interrupt, value);
-  };
-  (consider(std::type_identity<Losses>{}), ...);
-  if (!known) throw std::invalid_argument("unknown loss");
-  return done;
-}
-
-template <class... Losses>
-std::span<const CovarianceEntry> table_of(List<Losses...>) {
-  static constexpr std::array<CovarianceEntry, sizeof...(Losses)> table{CovarianceEntry{Losses::name, parameters_of<Losses>}...};
-  return table;
-}
-
 }  // namespace
 
-std::span<const CovarianceEntry> covariance_table() { return table_of(OfCovariances{}); }
+std::span<const Signature> covariance_losses() { return signatures(OfCovariances{}); }
 
 bool run_covariance(const CovarianceCall& call, Interrupt& interrupt, double& value) {
-  return run_named(call, interrupt, value, OfCovariances{});
+  return with_named(call.loss, OfCovariances{}, [&]<class Loss>() {
+    return call.x.float64 ? run<double, Loss>(call, interrupt, value) : run<float, Loss>(call, interrupt, value);
+  });
 }
 
 }  // namespace pyloss

@@ -7,6 +7,7 @@
 
 #include "../parallel.hpp"
 #include "pairwise.hpp"
+#include "parameters.hpp"
 
 namespace pyloss {
 
@@ -18,12 +19,7 @@ struct CovarianceCall {
   int threads = 1;
 };
 
-struct CovarianceEntry {
-  std::string_view name;
-  std::size_t parameters;
-};
-
-std::span<const CovarianceEntry> covariance_table();
+std::span<const Signature> covariance_losses();
 
 /// False if interrupted.
 bool run_covariance(const CovarianceCall& call, Interrupt& interrupt, double& value);

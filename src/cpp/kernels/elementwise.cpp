@@ -124,7 +124,7 @@ template <class T>
 bool run(std::span<const Component> components, const ElementwiseCall& call, Interrupt& interrupt, std::span<double> totals) {
   const auto table = elementwise_table<T>();
   const std::size_t size = call.inputs[0].size(), inputs = call.inputs.size(), terms = components.size();
-  const std::size_t chunks = (size + chunk_size - 1) / chunk_size;
+  const std::size_t chunks = divide_up(size, chunk_size);
 
   std::vector<Source<T>> sources;  // inputs, weight, then what each term has for itself
   for (const View& view : call.inputs) sources.emplace_back(view, true);

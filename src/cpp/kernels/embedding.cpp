@@ -7,7 +7,6 @@
 
 #include "../losses/registry.hpp"
 #include "inner_products.hpp"
-#include "parameters.hpp"
 #include "prepared.hpp"
 
 namespace pyloss {
@@ -31,9 +30,7 @@ class RowLoss {
 template <class T, class Loss>
 class RowLossOf final : public RowLoss<T> {
  public:
-  explicit RowLossOf(const double* parameters) : loss_(with_parameters<Loss>(parameters)) {
-    if constexpr (requires { Loss::measure; }) this->measure = Loss::measure;
-  }
+  RowLossOf(const Loss& loss, Measure by) : loss_(loss) { this->measure = by; }
   AnchorTerm term(Anchor<T>& anchor) const override { return loss_(anchor); }
   bool has_statistic() const override {
     if constexpr (requires { loss_.has_statistic(); }) return loss_.has_statistic();
@@ -48,27 +45,11 @@ class RowLossOf final : public RowLoss<T> {
   Loss loss_;
 };
 
-template <class T, class... Losses>
-std::unique_ptr<RowLoss<T>> make_loss(const EmbeddingCall& call, List<Losses...>) {
-  std::unique_ptr<RowLoss<T>> made;
-  const auto consider = [&]<class Loss>(std::type_identity<Loss>) {
-    if (call.loss != Loss::name) return;
-    if (call.parameters.size() != parameters_of<Loss>) throw std::invalid_argument("wrong number of parameters");
-    made = std::make_unique<RowLossOf<T, Loss>>(call.parameters.data());
-    if constexpr (!requires { Loss::measure; }) made->measure = measure_by(call.metric);
-  };
-  (consider(std::type_identity<Losses>{}), ...);
-  if (!made) throw std::invalid_argument("unknown loss");
-  return made;
-}
-
-constexpr std::string_view name_of(Form form) {
-  switch (form) {
-    case Form::euclidean: return "euclidean";
-    case Form::sqeuclidean: return "sqeuclidean";
-    case Form::half_square: return "half_square";
-    default: return "inner";
-  }
+template <class T>
+std::unique_ptr<RowLoss<T>> make_loss(const EmbeddingCall& call) {
+  return with_named(call.loss, Embedding{}, [&]<class Loss>() -> std::unique_ptr<RowLoss<T>> {
+    return std::make_unique<RowLossOf<T, Loss>>(with_parameters<Loss>(call.parameters), measure_of<Loss>(call.metric));
+  });
 }
 
 /// The farthest positive and the nearest negative of an anchor; index -1 where there is none yet.
@@ -104,7 +85,7 @@ class Slabs {
         scale_(scale),
         threads_(threads),
         interrupt_(interrupt),
-        call_{name_of(loss.measure.form), 0.0, x.rows(), y.rows(), self, sizeof(T) == 8, threads},
+        call_{.x = x.rows(), .y = y.rows(), .self = self, .float64 = sizeof(T) == 8, .threads = threads},
         products_(call_, loss.measure.form, interrupt),
         width_(divide_up(y.count, 64) * 64),
         height_(height_of(x.count, width_)),
@@ -122,7 +103,6 @@ class Slabs {
   }
 
   std::size_t height() const { return height_; }
-  std::size_t width() const { return width_; }
   /// Whether an anchor of this batch has both positives and negatives.
   bool has_both(std::size_t i) const {
     const double alike = class_sizes_[static_cast<std::size_t>(x_labels_[i])];
@@ -428,7 +408,7 @@ struct Batch {
 
 template <class T>
 bool run(const EmbeddingCall& call, Interrupt& interrupt, double& value) {
-  const Batch<T> batch(make_loss<T>(call, Embedding{}), call, interrupt);
+  const Batch<T> batch(make_loss<T>(call), call, interrupt);
   const RowLoss<T>& loss = *batch.loss;
   const std::size_t n = batch.x.count;
   Buffer<T> statistics;
@@ -554,15 +534,9 @@ bool mine(const EmbeddingCall& call, std::vector<std::vector<std::int64_t>>& tri
   return slabs.each_by_itself(nullptr, nullptr, [&](Anchor<T>& anchor) { batch.loss->term(anchor); });
 }
 
-template <class... Losses>
-std::span<const EmbeddingEntry> table_of(List<Losses...>) {
-  static constexpr std::array<EmbeddingEntry, sizeof...(Losses)> table{EmbeddingEntry{Losses::name, parameters_of<Losses>}...};
-  return table;
-}
-
 }  // namespace
 
-std::span<const EmbeddingEntry> embedding_table() { return table_of(Embedding{}); }
+std::span<const Signature> embedding_losses() { return signatures(Embedding{}); }
 
 bool run_embedding(const EmbeddingCall& call, Interrupt& interrupt, double& value) {
   return call.x.rows.float64 ? run<double>(call, interrupt, value) : run<float>(call, interrupt, value);

@@ -9,6 +9,7 @@
 
 #include "../parallel.hpp"
 #include "pairwise.hpp"
+#include "parameters.hpp"
 
 namespace pyloss {
 
@@ -32,14 +33,9 @@ struct EmbeddingCall {
   int threads = 1;
 };
 
-struct EmbeddingEntry {
-  std::string_view name;
-  std::size_t parameters;
-};
+std::span<const Signature> embedding_losses();
 
-std::span<const EmbeddingEntry> embedding_table();
-
-/// The reduced value; nothing if interrupted.
+/// The reduced value; false if interrupted.
 bool run_embedding(const EmbeddingCall& call, Interrupt& interrupt, double& value);
 
 /// For each anchor its mined triplets (anchor, positive, negative): "all", "hard" or "semihard".

@@ -100,9 +100,9 @@ GroupSums run(const GroupSumsCall& call, Interrupt& interrupt) {
   const std::size_t size = call.values.size(), cells = call.cells.size();
   const std::size_t copies = cells <= few_cells ? copies_of_few : 1;
   // The sums of all chunks take no more memory than the elements do, nor long to clear.
-  const std::size_t least = std::max(16 * cells, parts(size, most_chunks));
-  const std::size_t chunk_size = std::max(chunk_elements, parts(least, block_elements) * block_elements);
-  const std::size_t chunks = parts(size, chunk_size);
+  const std::size_t least = std::max(16 * cells, divide_up(size, most_chunks));
+  const std::size_t chunk_size = std::max(chunk_elements, divide_up(least, block_elements) * block_elements);
+  const std::size_t chunks = divide_up(size, chunk_size);
   std::vector<double> sums(std::max<std::size_t>(chunks, 1) * 2 * copies * cells);
   std::vector<char> bad(chunks);
   for_each_chunk(chunks, call.threads, interrupt, [&](std::size_t chunk, int thread) {
@@ -148,7 +148,7 @@ template <class T>
 bool spread(const GroupSpreadCall& call, Interrupt& interrupt) {
   const std::size_t size = call.grad.size();
   const Results<T> grads(call.grad), hesses(call.hess);
-  return for_each_chunk(parts(size, chunk_elements), call.threads, interrupt, [&](std::size_t chunk, int) {
+  return for_each_chunk(divide_up(size, chunk_elements), call.threads, interrupt, [&](std::size_t chunk, int) {
     alignas(simd::group_bytes) double factors[block_elements];
     alignas(simd::group_bytes) T scratch[2][block_elements];
     CellReader reader(call.cells);
@@ -178,7 +178,7 @@ bool spread(const GroupSpreadCall& call, Interrupt& interrupt) {
 }  // namespace
 
 Range range_of(const View& groups, int threads, Interrupt& interrupt) {
-  const std::size_t size = groups.size(), chunks = parts(size, chunk_elements);
+  const std::size_t size = groups.size(), chunks = divide_up(size, chunk_elements);
   std::vector<Range> ranges(chunks);
   for_each_chunk(chunks, threads, interrupt, [&](std::size_t chunk, int) {
     std::int64_t scratch[block_elements];

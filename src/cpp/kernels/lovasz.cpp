@@ -323,17 +323,14 @@ bool run(const LovaszCall& call, Interrupt& interrupt, double& total) {
 
 }  // namespace
 
-std::span<const std::string_view> lovasz_names() { return names_of(OfSortedErrors{}); }
+std::span<const Signature> lovasz_losses() { return signatures(OfSortedErrors{}); }
 
 bool run_lovasz(const LovaszCall& call, Interrupt& interrupt, double& total) {
   // The index of an element and a bit must fit beside its error.
   const bool wide = call.float64 || call.elements >= std::size_t{1} << 31;
-  return with_named(
-      call.loss,
-      [&]<class Loss>(std::type_identity<Loss>) {
-        return wide ? run<double, Loss>(call, interrupt, total) : run<float, Loss>(call, interrupt, total);
-      },
-      OfSortedErrors{});
+  return with_named(call.loss, OfSortedErrors{}, [&]<class Loss>() {
+    return wide ? run<double, Loss>(call, interrupt, total) : run<float, Loss>(call, interrupt, total);
+  });
 }
 
 }  // namespace pyloss

@@ -6,11 +6,12 @@
 
 #include "../losses/segmentation.hpp"
 #include "../parallel.hpp"
+#include "parameters.hpp"
 #include "views.hpp"
 
 namespace pyloss {
 
-std::span<const std::string_view> lovasz_names();
+std::span<const Signature> lovasz_losses();
 
 /// The caller's arrays: pred and grad of samples x classes x elements; target likewise, the same for all classes: labels of classes if
 /// there are several, else 0 or 1. Of several classes a sample's value is the mean over those that are in its target.

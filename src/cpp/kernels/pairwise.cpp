@@ -1,6 +1,5 @@
 #include "pairwise.hpp"
 
-#include <atomic>
 #include <cmath>
 #include <limits>
 #include <memory>

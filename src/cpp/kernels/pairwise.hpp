@@ -20,8 +20,8 @@ struct Matrix {
 
 /// A metric as a whole: the name of a sum over the features, or of a form of |x - y|² or x y; what it needs; and how it is computed.
 struct PairwiseCall {
-  std::string_view metric;  // of distances/metrics.hpp, or "half_square", "arc"
-  double parameter = 0.0;   // p of minkowski
+  std::string_view metric{};  // of distances/metrics.hpp, or "half_square", "arc"
+  double parameter = 0.0;     // p of minkowski
   Matrix x, y;
   bool self = false;     // y is x
   bool float64 = false;  // all pairs are computed in float64, otherwise in float32; single pairs in the type of the rows

@@ -1,8 +1,11 @@
-// How a loss gets its parameters, and what may be asked of it.
+// How a loss is named, how it gets its parameters, and what may be asked of it.
 #pragma once
 
 #include <cstddef>
 #include <cstring>
+#include <span>
+#include <stdexcept>
+#include <string_view>
 #include <type_traits>
 
 namespace pyloss {
@@ -20,5 +23,17 @@ Loss with_parameters(const double* parameters) {
   if constexpr (!std::is_empty_v<Loss>) std::memcpy(&loss, parameters, sizeof loss);
   return loss;
 }
+
+template <class Loss>
+Loss with_parameters(std::span<const double> parameters) {
+  if (parameters.size() != parameters_of<Loss>) throw std::invalid_argument("wrong number of parameters");
+  return with_parameters<Loss>(parameters.data());
+}
+
+/// A kernel that is called by name.
+struct Signature {
+  std::string_view name;
+  std::size_t parameters;
+};
 
 }  // namespace pyloss

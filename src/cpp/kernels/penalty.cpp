@@ -7,7 +7,6 @@
 
 #include "../losses/registry.hpp"
 #include "blocks.hpp"
-#include "parameters.hpp"
 
 namespace pyloss {
 
@@ -38,8 +37,8 @@ void kernel(const Loss& loss, double step, const std::array<const T*, sizeof...(
 template <PenaltyWant want, class Loss, class T>
 bool run(const PenaltyCall& call, Interrupt& interrupt, double& value) {
   constexpr std::size_t inputs = inputs_of<Loss>;
-  const Loss loss = with_parameters<Loss>(call.parameters.data());
-  const std::size_t size = call.inputs[0].size(), chunks = parts(size, chunk_elements);
+  const Loss loss = with_parameters<Loss>(call.parameters);
+  const std::size_t size = call.inputs[0].size(), chunks = divide_up(size, chunk_elements);
   const Results<T> grads(call.grad), hesses(call.hess);
   std::vector<double> sums(chunks);
   const bool done = for_each_chunk(chunks, call.threads, interrupt, [&](std::size_t chunk, int) {
@@ -75,21 +74,6 @@ bool run_wanted(const PenaltyCall& call, Interrupt& interrupt, double& value) {
 }
 
 template <class... Losses>
-bool run_named(const PenaltyCall& call, Interrupt& interrupt, double& value, List<Losses...>) {
-  bool known = false, done = false;
-  const auto consider = [&]<class Loss>(std::type_identity<Loss>) {
-    if (call.loss != Loss::name) return;
-    if (call.parameters.size() != parameters_of<Loss> || call.inputs.size() != inputs_of<Loss>)
-      throw std::invalid_argument("wrong number of parameters or inputs");
-    known = true;
-    done = call.float64 ? run_wanted<Loss, double>(call, interrupt, value) : run_wanted<Loss, float>(call, interrupt, value);
-  };
-  (consider(std::type_identity<Losses>{}), ...);
-  if (!known) throw std::invalid_argument("unknown penalty");
-  return done;
-}
-
-template <class... Losses>
 std::span<const PenaltyEntry> table_of(List<Losses...>) {
   static constexpr std::array<PenaltyEntry, sizeof...(Losses)> table{
       PenaltyEntry{Losses::name, parameters_of<Losses>, inputs_of<Losses>}...};
@@ -100,6 +84,11 @@ std::span<const PenaltyEntry> table_of(List<Losses...>) {
 
 std::span<const PenaltyEntry> penalty_table() { return table_of(Penalties{}); }
 
-bool run_penalty(const PenaltyCall& call, Interrupt& interrupt, double& value) { return run_named(call, interrupt, value, Penalties{}); }
+bool run_penalty(const PenaltyCall& call, Interrupt& interrupt, double& value) {
+  return with_named(call.loss, Penalties{}, [&]<class Loss>() {
+    if (call.inputs.size() != inputs_of<Loss>) throw std::invalid_argument("wrong number of inputs");
+    return call.float64 ? run_wanted<Loss, double>(call, interrupt, value) : run_wanted<Loss, float>(call, interrupt, value);
+  });
+}
 
 }  // namespace pyloss

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "../parallel.hpp"
+#include "parameters.hpp"
 #include "views.hpp"
 
 namespace pyloss {

@@ -21,6 +21,12 @@ inline Measure measure_by(std::string_view metric) {
   throw std::invalid_argument("unknown metric");
 }
 
+template <class Loss>
+Measure measure_of(std::string_view metric) {
+  if constexpr (requires { Loss::measure; }) return Loss::measure;
+  return measure_by(metric);
+}
+
 /// Rows moved to a centre or divided by their lengths, a stride apart that tiles can read to the end.
 template <class T>
 struct Prepared {

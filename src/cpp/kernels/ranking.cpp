@@ -30,7 +30,7 @@ template <class T>
 class Scratch {
  public:
   explicit Scratch(std::size_t size)
-      : stride_(divide_up(size) + simd::group<float>),
+      : stride_(whole_groups(size) + simd::group<float>),
         numbers_(columns * stride_),
         packed_(stride_),
         items_(size),
@@ -53,7 +53,7 @@ class Scratch {
  private:
   static constexpr std::size_t columns = 10;
 
-  static std::size_t divide_up(std::size_t size) { return (size + simd::group<float> - 1) / simd::group<float> * simd::group<float>; }
+  static std::size_t whole_groups(std::size_t size) { return divide_up(size, simd::group<float>) * simd::group<float>; }
   double* column(std::size_t which) const { return numbers_.data() + which * stride_; }
 
   std::size_t stride_;
@@ -153,7 +153,7 @@ class Pairs {
     const std::size_t n = query_.size, rows = std::max<std::size_t>(1, (std::size_t{1} << 20) / n);
     double* const values = query_.in.work(4);
     const auto by = [&]<Want want>(std::integral_constant<Want, want>) {
-      for_each_chunk((n + rows - 1) / rows, threads, query_.stop.interrupt, [&](std::size_t unit, int) {
+      for_each_chunk(divide_up(n, rows), threads, query_.stop.interrupt, [&](std::size_t unit, int) {
         for (std::size_t i = unit * rows; i < std::min(n, (unit + 1) * rows); ++i) values[i] = row<want>(i);
       });
     };
@@ -538,7 +538,7 @@ class Ranking {
   template <class Work>
   bool for_each_block(Work&& work) {
     const std::size_t n = queries_.items();
-    return for_each_chunk((n + block - 1) / block, n < 4 * block ? 1 : call_.threads, interrupt_,
+    return for_each_chunk(divide_up(n, block), n < 4 * block ? 1 : call_.threads, interrupt_,
                           [&](std::size_t unit, int) { work(unit * block, std::min(block, n - unit * block)); });
   }
 
@@ -682,36 +682,8 @@ class Ranking {
 template <class T, class Loss>
 RankingResult run(const RankingCall& call, const Queries& queries, Interrupt& interrupt) {
   RankingResult result;
-  Ranking<T, Loss>(call, queries, with_parameters<Loss>(call.parameters.data()), interrupt).run(result);
+  Ranking<T, Loss>(call, queries, with_parameters<Loss>(call.parameters), interrupt).run(result);
   return result;
-}
-
-template <class... Losses>
-RankingResult run_named(const RankingCall& call, const Queries& queries, Interrupt& interrupt, List<Losses...>) {
-  RankingResult result;
-  bool known = false;
-  const auto consider = [&]<class Loss>(std::type_identity<Loss>) {
-    if (call.loss != Loss::name) return;
-    if (call.parameters.size() != parameters_of<Loss>) throw std::invalid_argument("wrong number of parameters");
-    known = true;
-    // What is not made of all pairs costs nothing in float64, and differences of discounts would lose their digits in float32.
-    if constexpr (Loss::arranged == Arranged::by_relevance) {
-      if (!call.float64) {
-        result = run<float, Loss>(call, queries, interrupt);
-        return;
-      }
-    }
-    result = run<double, Loss>(call, queries, interrupt);
-  };
-  (consider(std::type_identity<Losses>{}), ...);
-  if (!known) throw std::invalid_argument("unknown loss");
-  return result;
-}
-
-template <class... Losses>
-std::span<const RankingEntry> table_of(List<Losses...>) {
-  static constexpr std::array<RankingEntry, sizeof...(Losses)> table{RankingEntry{Losses::name, parameters_of<Losses>}...};
-  return table;
 }
 
 }  // namespace
@@ -763,10 +735,16 @@ Queries::Queries(const View& ids, bool is_unsigned, Interrupt& interrupt) {
   if (n > 0) starts_.push_back(n);
 }
 
-std::span<const RankingEntry> ranking_table() { return table_of(RankingLosses{}); }
+std::span<const Signature> ranking_losses() { return signatures(RankingLosses{}); }
 
 RankingResult run_ranking(const RankingCall& call, const Queries& queries, Interrupt& interrupt) {
-  return run_named(call, queries, interrupt, RankingLosses{});
+  return with_named(call.loss, RankingLosses{}, [&]<class Loss>() {
+    // What is not made of all pairs costs nothing in float64, and differences of discounts would lose their digits in float32.
+    if constexpr (Loss::arranged == Arranged::by_relevance) {
+      if (!call.float64) return run<float, Loss>(call, queries, interrupt);
+    }
+    return run<double, Loss>(call, queries, interrupt);
+  });
 }
 
 }  // namespace pyloss

@@ -47,12 +47,7 @@ struct RankingCall {
   int threads = 1;
 };
 
-struct RankingEntry {
-  std::string_view name;
-  std::size_t parameters;
-};
-
-std::span<const RankingEntry> ranking_table();
+std::span<const Signature> ranking_losses();
 
 struct RankingResult {
   double value = 0.0;

@@ -878,7 +878,7 @@ class Worker {
 template <class T>
 bool run(std::span<const RowComponent> components, const RowwiseCall& call, Interrupt& interrupt, std::span<double> totals) {
   const std::size_t rows_per_chunk = std::max<std::size_t>(1, chunk_scores / std::max<std::size_t>(call.classes, 1));
-  const std::size_t chunks = (call.rows + rows_per_chunk - 1) / rows_per_chunk, terms = components.size();
+  const std::size_t chunks = divide_up(call.rows, rows_per_chunk), terms = components.size();
   const std::size_t threads = std::clamp<std::size_t>(chunks, 1, static_cast<std::size_t>(std::max(call.threads, 1)));
   std::vector<Worker<T>> workers;
   workers.reserve(threads);
@@ -930,7 +930,7 @@ bool run_rowwise(std::span<const RowComponent> components, const RowwiseCall& ca
 Checked check_labels(const View& labels, std::size_t classes, const RowComponent& component, const View& weight, int threads,
                      Interrupt& interrupt) {
   constexpr std::size_t chunk_size = 32768, block_size = 1024;
-  const std::size_t chunks = (labels.size() + chunk_size - 1) / chunk_size;
+  const std::size_t chunks = divide_up(labels.size(), chunk_size);
   std::vector<Checked> found(chunks);
   for_each_chunk(chunks, threads, interrupt, [&](std::size_t chunk, int) {
     std::int64_t label[block_size];

@@ -7,6 +7,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "../parallel.hpp"
 #include "buffer.hpp"
 
 namespace pyloss {
@@ -38,7 +39,7 @@ class Panels {
   Panels(std::size_t count, std::size_t depth, std::size_t width)
       : count_(count), depth_(depth), width_(width), data_(panels() * depth * width) {}
 
-  std::size_t panels() const { return (count_ + width_ - 1) / width_; }
+  std::size_t panels() const { return divide_up(count_, width_); }
   const T* panel(std::size_t i) const { return data_.data() + i * depth_ * width_; }
 
   /// Fills a panel: fill(row, to) writes the features of a row side by side.

@@ -5,7 +5,6 @@
 #include <stdexcept>
 
 #include "../losses/registry.hpp"
-#include "parameters.hpp"
 #include "prepared.hpp"
 
 namespace pyloss {
@@ -135,13 +134,7 @@ class Tuples {
 
 template <class T, class Loss>
 bool run(const TuplesCall& call, Interrupt& interrupt, double& value) {
-  Measure measure;
-  if constexpr (requires { Loss::measure; }) {
-    measure = Loss::measure;
-  } else {
-    measure = measure_by(call.metric);
-  }
-  Tuples<T, Loss> tuples(call, with_parameters<Loss>(call.parameters.data()), measure, interrupt);
+  Tuples<T, Loss> tuples(call, with_parameters<Loss>(call.parameters), measure_of<Loss>(call.metric), interrupt);
   double total = 0.0, count = 0.0;
   if (!tuples.find_terms(total, count)) return false;
   const double scale = !call.mean ? 1.0 : count > 0.0 ? 1.0 / count : 0.0;
@@ -149,30 +142,14 @@ bool run(const TuplesCall& call, Interrupt& interrupt, double& value) {
   return call.grads.empty() || tuples.find_gradients(scale);
 }
 
-template <class... Losses>
-bool run_named(const TuplesCall& call, Interrupt& interrupt, double& value, List<Losses...>) {
-  bool known = false, done = false;
-  const auto consider = [&]<class Loss>(std::type_identity<Loss>) {
-    if (call.loss != Loss::name) return;
-    if (call.parameters.size() != parameters_of<Loss>) throw std::invalid_argument("wrong number of parameters");
-    known = true;
-    done = call.inputs[0].float64 ? run<double, Loss>(call, interrupt, value) : run<float, Loss>(call, interrupt, value);
-  };
-  (consider(std::type_identity<Losses>{}), ...);
-  if (!known) throw std::invalid_argument("unknown loss");
-  return done;
-}
-
-template <class... Losses>
-std::span<const TuplesEntry> table_of(List<Losses...>) {
-  static constexpr std::array<TuplesEntry, sizeof...(Losses)> table{TuplesEntry{Losses::name, parameters_of<Losses>, Losses::places}...};
-  return table;
-}
-
 }  // namespace
 
-std::span<const TuplesEntry> tuples_table() { return table_of(OfTuples{}); }
+std::span<const Signature> tuples_losses() { return signatures(OfTuples{}); }
 
-bool run_tuples(const TuplesCall& call, Interrupt& interrupt, double& value) { return run_named(call, interrupt, value, OfTuples{}); }
+bool run_tuples(const TuplesCall& call, Interrupt& interrupt, double& value) {
+  return with_named(call.loss, OfTuples{}, [&]<class Loss>() {
+    return call.inputs[0].float64 ? run<double, Loss>(call, interrupt, value) : run<float, Loss>(call, interrupt, value);
+  });
+}
 
 }  // namespace pyloss

@@ -8,6 +8,7 @@
 
 #include "../parallel.hpp"
 #include "pairwise.hpp"
+#include "parameters.hpp"
 
 namespace pyloss {
 
@@ -26,12 +27,7 @@ struct TuplesCall {
   int threads = 1;
 };
 
-struct TuplesEntry {
-  std::string_view name;
-  std::size_t parameters, places;
-};
-
-std::span<const TuplesEntry> tuples_table();
+std::span<const Signature> tuples_losses();
 
 /// The reduced value; false if interrupted.
 bool run_tuples(const TuplesCall& call, Interrupt& interrupt, double& value);

@@ -30,7 +30,7 @@ bool add_block(const T* weight, std::size_t size, double* sums) {
 
 template <class T>
 Checked check(const View& weight, int threads, Interrupt& interrupt) {
-  const std::size_t size = weight.size(), chunks = (size + chunk_size - 1) / chunk_size;
+  const std::size_t size = weight.size(), chunks = divide_up(size, chunk_size);
   std::vector<double> sums(chunks);
   std::vector<char> bad(chunks);
   for_each_chunk(chunks, threads, interrupt, [&](std::size_t chunk, int) {

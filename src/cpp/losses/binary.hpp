@@ -122,22 +122,25 @@ struct AsymmetricFocal {
 
   template <class V>
   PYLOSS_INLINE Terms<V> negative(const Logit<V>& at, V z) const {
-    V m = at.p, rest = at.q, cost = at.excess + max(z, 0.0), v = at.q, pw = at.p, bend = at.q;  // v = p q / m, pw = p q / rest
+    V m = at.p, cost = at.excess + max(z, 0.0), v = at.q, pw = at.p;  // v = p q / m, pw = p q / rest
+    V bends = (1.0 + 2.0 * gamma_neg) * at.p;                         // p / rest (2 gamma v + q - p clip / rest)
     if (clip > 0.0) {
       // Near z = 0, tanh has more places than p to subtract from.
       const V above = select(abs(z) < 1.0, fma(tanh(0.5 * z), V(0.5), V(0.5 - clip)), at.p - clip);
-      m = max(above, 0.0), rest = at.q + clip;
+      m = max(above, 0.0);
+      const V rest = at.q + clip, odds = at.p / rest;
       cost = -select(m < 0.5, log1p(-m), log(rest));
-      v = at.p * at.q / m, pw = at.times_q(at.p / rest), bend = at.q - at.p * clip / rest;
+      v = at.p * at.q / m, pw = at.times_q(odds);
+      bends = odds * fma(V(2.0 * gamma_neg), v, at.q - odds * clip);
     }
     const auto nothing = m == 0.0;
     const V power = pow(m, gamma_neg);
     const V ratio = select(cost == infinite, 0.0, at.times_q(cost / m * at.p));
-    return {
-        .value = times_or_zero(power, cost),
-        .grad = select(nothing, 0.0, power * fma(V(gamma_neg), ratio, pw)),
-        .hess = select(nothing, 0.0,
-                       power * (gamma_neg * ratio * fma(V(gamma_neg - 1.0), v, at.difference) + pw * fma(V(2.0 * gamma_neg), v, bend)))};
+    // Both terms have the same q, so that its error does not grow where they cancel.
+    const V bend = fma(gamma_neg * ratio, fma(V(gamma_neg - 1.0), v, at.difference), at.times_q(bends));
+    return {.value = times_or_zero(power, cost),
+            .grad = select(nothing, 0.0, power * fma(V(gamma_neg), ratio, pw)),
+            .hess = select(nothing, 0.0, power * bend)};
   }
 
   static constexpr double infinite = std::numeric_limits<double>::infinity();

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <type_traits>
 
+#include "../kernels/parameters.hpp"
 #include "adversarial.hpp"
 #include "binary.hpp"
 #include "boxes.hpp"
@@ -24,21 +25,22 @@ namespace pyloss {
 template <class... Losses>
 struct List {};
 
-/// Names of the losses of a list.
 template <class... Losses>
-std::span<const std::string_view> names_of(List<Losses...>) {
-  static constexpr std::array<std::string_view, sizeof...(Losses)> names{Losses::name...};
-  return names;
+std::span<const Signature> signatures(List<Losses...>) {
+  static constexpr std::array<Signature, sizeof...(Losses)> table{Signature{Losses::name, parameters_of<Losses>}...};
+  return table;
 }
 
-/// Returns use(std::type_identity<Loss>) of the loss called `name`.
-template <class Use, class... Losses>
-bool with_named(std::string_view name, Use&& use, List<Losses...>) {
-  bool known = false, result = false;
-  const auto consider = [&]<class Loss>(std::type_identity<Loss> loss) {
-    if (name == Loss::name) known = true, result = use(loss);
+/// Returns use.operator()<Loss>() of the loss called `name`.
+template <class Use, class First, class... Others>
+auto with_named(std::string_view name, List<First, Others...>, Use&& use) {
+  bool known = false;
+  decltype(use.template operator()<First>()) result {};
+  const auto consider = [&]<class Loss>(std::type_identity<Loss>) {
+    if (name == Loss::name) known = true, result = use.template operator()<Loss>();
   };
-  (consider(std::type_identity<Losses>{}), ...);
+  consider(std::type_identity<First>{});
+  (consider(std::type_identity<Others>{}), ...);
   if (!known) throw std::invalid_argument("unknown name");
   return result;
 }

@@ -64,9 +64,9 @@ class Queries:
         How many queries there are.
         """
 
-def box_kinds() -> list[str]:
+def box_losses() -> dict[str, int]:
     """
-    Names of the kinds of scores of boxes.
+    Name -> number of parameters of every kernel of boxes.
     """
 
 def box_matrix(kind: str, format: int, a: Operand, b: Operand, out: Operand, float64: bool, threads: int) -> None: ...
@@ -187,9 +187,9 @@ def lovasz(
     float64: bool,
     threads: int,
 ) -> float: ...
-def lovasz_losses() -> list[str]:
+def lovasz_losses() -> dict[str, int]:
     """
-    Names of the kernels of sorted errors.
+    Name -> number of parameters of every kernel of sorted errors.
     """
 
 @typing.overload

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from itertools import combinations
 from typing import Any
 
@@ -23,7 +24,9 @@ from .._arguments import (
 )
 from .._native import kernels
 from ..threads import get_num_threads
-from ._loss import GRAD, HESS, VALUE
+
+VALUE, GRAD, HESS = 0, 1, 2
+"""What is wanted, each with all before it; C++'s enum Want."""
 
 # Beyond this many bytes the kernels stream results past the caches, which wants memory aligned to a cache line.
 _LARGE = 8 << 20
@@ -147,6 +150,23 @@ def _each(out: Any, name: str, by: list[str]) -> list[tuple[str, Any]]:
     if not isinstance(out, tuple) or len(out) != len(by):
         raise TypeError(f"{name}: got {type(out).__name__}, wanted a tuple of {len(by)} arrays, for {' and '.join(by)}")
     return [(f"{name}[{i}]", each) for i, each in enumerate(out)]
+
+
+def broadcast(array: Array, shape: tuple[int, ...]) -> Array:
+    """Broadcast to `shape`; an array that has it stays writeable."""
+    return array if array.shape == shape else np.broadcast_to(array, shape)
+
+
+def turner(first: Array) -> Callable[[Array], Array]:
+    """Return what turns the axes of arrays so that those of `first` go from the widest stride to the narrowest.
+
+    Kernels walk all operands in C order: one that is laid out otherwise turns the others, which broadcast to it.
+    """
+    strides = [abs(stride) for stride in first.strides]
+    order = sorted(range(first.ndim), key=lambda axis: -strides[axis] if strides[axis] else 1)
+    if first.flags.c_contiguous or order == list(range(first.ndim)):
+        return lambda array: array
+    return lambda array: broadcast(array, first.shape).transpose(order)
 
 
 def maybe(array: Array | None) -> Operand | None:

@@ -17,16 +17,15 @@ from .._arguments import (
     Operand,
     as_array,
     check_broadcast,
-    check_choice,
     is_weak,
     needs_float64,
     operand,
     result_dtype,
 )
 from .._native import kernels
-from ._call import Call
+from ._call import GRAD, HESS, VALUE, Call, broadcast, turner
 from ._init_score import of_elements
-from ._loss import CURVATURES, GRAD, HESS, VALUE, PredictionLoss, kernel_parameters, show_sum
+from ._loss import PredictionLoss, kernel_parameters, show_sum
 
 
 class Elementwise(PredictionLoss):
@@ -98,18 +97,6 @@ class Elementwise(PredictionLoss):
     def _best_constant(self, target: ArrayLike, weight: ArrayLike) -> float | Array:
         return of_elements(self, target, weight)
 
-    def _compute(
-        self,
-        want: int,
-        inputs: tuple[ArrayLike, ...],
-        weight: ArrayLike,
-        reduction: object,
-        out: object,
-        curvature: str = "exact",
-    ) -> tuple[Any, ...]:
-        check_choice(curvature, "curvature", CURVATURES)
-        return self._run(Call(want, reduction, out), inputs, weight, curvature)
-
     def _run(self, call: Call, inputs: tuple[ArrayLike, ...], weight: ArrayLike, curvature: str) -> tuple[Any, ...]:
         """Check the inputs of a call and compute it."""
         named = {name: as_array(value, name) for name, value in zip(self._names(), inputs, strict=True)}
@@ -138,15 +125,10 @@ class Elementwise(PredictionLoss):
         )
 
         def walk(want: int, part: Callable[[Array], Array], surrogate: list[tuple[float, float]]) -> list[float]:
-            # All operands are walked in C order; one that is laid out otherwise turns the others with it.
-            first = part(pred)
-            order = _memory_order(first)
+            turn = turner(part(pred))
 
             def turned(array: Array) -> Operand:
-                there = part(array)
-                if order is None:
-                    return operand(there)
-                return operand(_broadcast(there, first.shape).transpose(order))
+                return operand(turn(part(array)))
 
             return self._plan.run(
                 inputs=[turned(array) for array in (pred, *others)],
@@ -172,7 +154,7 @@ class Elementwise(PredictionLoss):
         for i in range(shape[-1]) if several else ():
             walk(
                 HESS,
-                lambda array, i=i: _broadcast(array, shape)[..., i],  # type: ignore[misc]
+                lambda array, i=i: broadcast(array, shape)[..., i],  # type: ignore[misc]
                 [(by, floor[i % len(floor)] if isinstance(floor, tuple) else floor) for by, floor in surrogates],
             )
         for kind, results in zip(whole, (grads, hesses), strict=True):
@@ -188,26 +170,12 @@ class Elementwise(PredictionLoss):
         return self.gradients
 
 
-def _broadcast(array: Array, shape: tuple[int, ...]) -> Array:
-    """Broadcast to `shape`; an array that has it stays writeable."""
-    return array if array.shape == shape else np.broadcast_to(array, shape)
-
-
 def _sum_to(array: Array, shape: tuple[int, ...]) -> Array:
     """Add up the places that a broadcast from `shape` has made one element."""
     lead = array.ndim - len(shape)
     axes = (*range(lead), *(lead + i for i, size in enumerate(shape) if size == 1 and array.shape[lead + i] != 1))
     summed: Array = array.sum(axis=axes).reshape(shape)
     return summed
-
-
-def _memory_order(pred: Array) -> tuple[int, ...] | None:
-    """Axes of `pred` from the widest stride to the narrowest; None if that is C order already."""
-    if pred.flags.c_contiguous:
-        return None
-    strides = [abs(stride) for stride in pred.strides]
-    order = tuple(sorted(range(pred.ndim), key=lambda axis: -strides[axis] if strides[axis] else 1))
-    return None if order == tuple(range(pred.ndim)) else order
 
 
 @dataclass(frozen=True, repr=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any, Literal, overload
 
@@ -24,7 +23,7 @@ from .._arguments import (
 )
 from .._native import kernels
 from ..threads import get_num_threads
-from ._loss import Loss
+from ._loss import Loss, kernel_parameters
 
 Indices = NDArray[np.int64]
 
@@ -115,7 +114,7 @@ class EmbeddingLoss(Loss):
 
     @property
     def _parameters(self) -> list[float]:
-        return [float(getattr(self, field.name)) for field in dataclasses.fields(self) if field.metadata.get("kernel")]  # type: ignore[arg-type]
+        return kernel_parameters(self)
 
     def _all_pairs(
         self,

@@ -25,8 +25,8 @@ from .._arguments import (
     result_dtype,
 )
 from .._native import kernels
-from ._call import Call, empty, maybe
-from ._loss import GRAD, Loss
+from ._call import GRAD, Call, empty, maybe
+from ._loss import Loss
 
 WEIGHTED, SQUARE = 0, 1
 """What is added up in each cell; C++'s enum Summand."""

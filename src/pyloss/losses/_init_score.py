@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._arguments import Array, ArrayLike, Interval, as_array, bad_label, check_broadcast, is_integer
-from ._call import Call
-from ._loss import VALUE
+from ._call import VALUE, Call
 
 if TYPE_CHECKING:
     from ._elementwise import Elementwise

@@ -8,13 +8,11 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeAlias, overload
 
-from .._arguments import REAL, Array, ArrayLike, Interval, Reduction
+from .._arguments import REAL, Array, ArrayLike, Interval, Reduction, check_choice
+from ._call import GRAD, HESS, VALUE, Call
 
 Curvature: TypeAlias = Literal["exact", "fisher", "xgboost", "lightgbm"]
 CURVATURES = ("exact", "fisher", "xgboost", "lightgbm")
-
-VALUE, GRAD, HESS = 0, 1, 2
-"""What is wanted, each with all before it; C++'s enum Want."""
 
 _registry: dict[str, type[Loss]] = {}
 
@@ -157,19 +155,19 @@ class PredictionLoss(Loss):
         """Return the result of a small plain call, or None if it is not one."""
 
     @abstractmethod
-    def _compute(
-        self, want: int, inputs: tuple[ArrayLike, ...], weight: ArrayLike, reduction: object, out: object,
-        curvature: str = "exact",
-    ) -> tuple[Any, ...]:  # fmt: skip
-        """Check the arguments of a call and compute it; the value, then the derivatives wanted."""
-
-    @abstractmethod
     def _sum(self, terms: tuple[tuple[float, PredictionLoss], ...]) -> PredictionLoss:
         """Return a sum of scaled losses of this kind."""
 
     @abstractmethod
-    def _run(self, call: Any, inputs: tuple[ArrayLike, ...], weight: ArrayLike, curvature: str) -> tuple[Any, ...]:
-        """Check the inputs of a call and compute it."""
+    def _run(self, call: Call, inputs: tuple[ArrayLike, ...], weight: ArrayLike, curvature: str) -> tuple[Any, ...]:
+        """Check the inputs of a call and compute it; the value, then the derivatives wanted."""
+
+    def _compute(
+        self, want: int, inputs: tuple[ArrayLike, ...], weight: ArrayLike, reduction: object, out: object,
+        curvature: str = "exact",
+    ) -> tuple[Any, ...]:  # fmt: skip
+        check_choice(curvature, "curvature", CURVATURES)
+        return self._run(Call(want, reduction, out), inputs, weight, curvature)
 
     @property
     @abstractmethod

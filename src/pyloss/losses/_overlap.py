@@ -21,8 +21,8 @@ from .._arguments import (
     result_dtype,
 )
 from .._native import kernels
-from ._call import Call, maybe
-from ._loss import HESS, PredictionLoss, kernel_parameters, show_sum
+from ._call import HESS, Call, maybe
+from ._loss import PredictionLoss, kernel_parameters, show_sum
 
 Terms = tuple[tuple[float, Any], ...]
 
@@ -84,22 +84,11 @@ class RegionLoss(PredictionLoss):
     def _best_constant(self, target: ArrayLike, weight: ArrayLike) -> float | Array:
         raise TypeError(f"init_score: got {self!r}, wanted a loss of separate predictions")
 
-    def _compute(
-        self,
-        want: int,
-        inputs: tuple[ArrayLike, ...],
-        weight: ArrayLike,
-        reduction: object,
-        out: object,
-        curvature: str = "exact",
-    ) -> tuple[Any, ...]:
-        if want == HESS:
+    def _run(self, call: Call, inputs: tuple[ArrayLike, ...], weight: ArrayLike, curvature: str) -> tuple[Any, ...]:
+        if call.want == HESS:
             raise TypeError(
                 f"value_grad_hess: got {self!r}, wanted a loss with a diagonal Hessian; this one has value_and_grad"
             )
-        return self._run(Call(want, reduction, out), inputs, weight, curvature)
-
-    def _run(self, call: Call, inputs: tuple[ArrayLike, ...], weight: ArrayLike, curvature: str) -> tuple[Any, ...]:
         pred, target = as_array(inputs[0], "pred"), as_array(inputs[1], "target")
         float64 = needs_float64((pred,) if is_weak(inputs[1]) else (pred, target))
         first = self._terms[0][1]
@@ -194,7 +183,7 @@ class SortedLoss(RegionLoss):
 
     @classmethod
     def _known(cls) -> dict[str, int]:
-        return dict.fromkeys(kernels.lovasz_losses(), 0)
+        return kernels.lovasz_losses()
 
     def _evaluate(
         self, call: Call, terms: Terms, pred: Array, target: Array, weight: ArrayLike, float64: bool
@@ -246,7 +235,7 @@ class BoxLoss(RegionLoss):
 
     @classmethod
     def _known(cls) -> dict[str, int]:
-        return dict.fromkeys(kernels.box_kinds(), 1)
+        return kernels.box_losses()
 
     def _evaluate(
         self, call: Call, terms: Terms, pred: Array, target: Array, weight: ArrayLike, float64: bool

@@ -19,9 +19,8 @@ from .._arguments import (
     result_dtype,
 )
 from .._native import kernels
-from ._call import Call, maybe
-from ._elementwise import _memory_order
-from ._loss import GRAD, HESS, VALUE, Loss
+from ._call import GRAD, HESS, VALUE, Call, turner
+from ._loss import Loss, kernel_parameters
 
 PROX = 3
 """Beside VALUE, GRAD and HESS; C++'s enum PenaltyWant."""
@@ -136,7 +135,7 @@ class ElementwisePenalty(Penalty):
 
     @property
     def _parameters(self) -> list[float]:
-        return [float(getattr(self, field.name)) for field in dataclasses.fields(self) if field.metadata.get("kernel")]  # type: ignore[arg-type]
+        return kernel_parameters(self)
 
     @property
     def _own_inputs(self) -> dict[str, Array]:
@@ -149,21 +148,13 @@ class ElementwisePenalty(Penalty):
             check_broadcast(array, name, weights.shape, "weights")
         inputs = {"weights": weights} | own
         _, grad, hess = call.outputs(weights.shape, (), result_dtype(weights), inputs)
-        # All are walked in C order; weights that are laid out otherwise turn the others with them.
-        order = _memory_order(weights)
-
-        def turned(array: Array) -> Array:
-            return array if order is None else np.broadcast_to(array, weights.shape).transpose(order)
-
-        def turned_output(array: Array | None) -> Array | None:
-            return array if order is None or array is None else array.transpose(order)
-
+        turn = turner(weights)
         value = kernels.penalty(
             loss=self.name,
             parameters=self._parameters,
-            inputs=[operand(turned(array)) for array in inputs.values()],
-            grad=maybe(turned_output(grad)),
-            hess=maybe(turned_output(hess)),
+            inputs=[operand(turn(array)) for array in inputs.values()],
+            grad=None if grad is None else operand(turn(grad)),
+            hess=None if hess is None else operand(turn(hess)),
             want=call.want if step is None else PROX,
             step=step or 0.0,
             float64=needs_float64(inputs.values()),

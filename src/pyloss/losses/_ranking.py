@@ -20,8 +20,8 @@ from .._arguments import (
     result_dtype,
 )
 from .._native import kernels
-from ._call import Call, maybe
-from ._loss import GRAD, HESS, VALUE, Loss
+from ._call import GRAD, HESS, VALUE, Call, maybe
+from ._loss import Loss
 
 
 class RankingLoss(Loss):

@@ -14,7 +14,6 @@ from .._arguments import (
     as_array,
     bad_label,
     check_broadcast,
-    check_choice,
     is_integer,
     needs_float64,
     operand,
@@ -22,7 +21,7 @@ from .._arguments import (
 )
 from .._native import kernels
 from ._call import Call, maybe
-from ._loss import CURVATURES, PredictionLoss, show_sum
+from ._loss import PredictionLoss, show_sum
 
 LABELS, PROBABILITIES, NONE = "labels", "probabilities", "none"
 """What a target may be: one class index for each row, a probability for each score, or absent."""
@@ -94,18 +93,6 @@ class Rowwise(PredictionLoss):
         if len(self._terms) == 1 and self._terms[0][1] is not self and self._terms[0][0] > 0.0:
             return self._terms[0][1]._best_constant(target, weight)
         raise TypeError(f"init_score: got {self!r}, wanted an elementwise loss or CrossEntropy")
-
-    def _compute(
-        self,
-        want: int,
-        inputs: tuple[ArrayLike, ...],
-        weight: ArrayLike,
-        reduction: object,
-        out: object,
-        curvature: str = "exact",
-    ) -> tuple[Any, ...]:
-        check_choice(curvature, "curvature", CURVATURES)
-        return self._run(Call(want, reduction, out), inputs, weight, curvature)
 
     def _run(self, call: Call, inputs: tuple[ArrayLike, ...], weight: ArrayLike, curvature: str) -> tuple[Any, ...]:
         arrays = {name: as_array(value, name) for name, value in zip(self._names(), inputs, strict=True)}
