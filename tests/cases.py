@@ -326,7 +326,11 @@ def _numbers_in(domain: Interval) -> list[float]:
     return [number for number in (0.75, -1.25, 2.5) if number in domain]
 
 
-LOSSES = {name: cls for name, cls in registered().items() if issubclass(cls, (Elementwise, Rowwise))}
+def is_of_elements(cls: type[Any]) -> bool:
+    return issubclass(cls, Elementwise) and cls.additive
+
+
+LOSSES = {name: cls for name, cls in registered().items() if issubclass(cls, Rowwise) or is_of_elements(cls)}
 CASES = [case for cls in LOSSES.values() for case in settings(cls)]
 DEFAULTS = [next(settings(cls)) for cls in LOSSES.values()]
 ELEMENTWISE = [case for case in CASES if not case.rowwise]

@@ -15,12 +15,14 @@ import ranking_cases
 import region_cases
 import test_combination
 import test_penalties
+import test_root
 from cases import CASES, LOSSES, other_values
 from pyloss import losses, reference
 from pyloss._arguments import Interval
 from pyloss.losses import registered
 from pyloss.losses._groups import GroupLoss
 from pyloss.losses._penalty import ElementwisePenalty, Penalty
+from pyloss.losses._root import RootLoss
 from pyloss.reference import metric_learning, ranking
 
 SECTIONS = [".. math::", "References\n", "Examples\n"]
@@ -33,6 +35,7 @@ DTYPES = ("float32", "float64", "float16", "bfloat16", "shape")
 
 OTHERS = {
     Penalty: (reference.penalties, test_penalties.NAMES),
+    RootLoss: (reference.regression, test_root.NAMES),
     GroupLoss: (reference.combination, test_combination.NAMES),
     pl.UncertaintyWeighted: (reference.combination, test_combination.NAMES),
 }
@@ -208,7 +211,7 @@ def test_docstring_examples_are_true(cls):
 
 def test_every_kernel_has_a_class():
     kernels = losses._elementwise.kernels
-    assert set(kernels.elementwise_losses()) | set(kernels.rowwise_losses()) == set(LOSSES)
+    assert set(kernels.elementwise_losses()) | set(kernels.rowwise_losses()) == set(LOSSES) | set(test_root.NAMES)
     assert {name for name, cls in registered().items() if issubclass(cls, ElementwisePenalty)} == set(
         kernels.penalty_losses()
     )
@@ -224,7 +227,7 @@ def test_every_kernel_has_a_class():
 
 def test_every_reference_function_has_a_class():
     helpers = {"reduce"} | {f"{name}_count" for name in LOSSES}
-    assert set(reference.__all__) - helpers == set(LOSSES | region_cases.LOSSES)
+    assert set(reference.__all__) - helpers == set(LOSSES | region_cases.LOSSES) | set(test_root.NAMES)
     helpers = {"mine"} | {given for _, given in GIVEN.values()}
     assert public_functions(metric_learning) - helpers == set(embedding_cases.LOSSES)
     assert public_functions(ranking) == set(ranking_cases.LOSSES)

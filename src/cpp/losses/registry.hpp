@@ -45,8 +45,8 @@ auto with_named(std::string_view name, List<First, Others...>, Use&& use) {
   return result;
 }
 
-using Elementwise = List<MSE, MAE, Huber, Quantile, LogCosh, MSLE, MAPE, SMAPE, SmoothL1, PseudoHuber, Expectile, EpsilonInsensitive, Tukey,
-                         Cauchy, Welsch, GemanMcClure, Barron,                                                 // regression
+using Elementwise = List<MSE, RMSE, MAE, Huber, Quantile, LogCosh, MSLE, MAPE, SMAPE, SmoothL1, PseudoHuber, Expectile, EpsilonInsensitive,
+                         Tukey, Cauchy, Welsch, GemanMcClure, Barron,                                          // regression
                          PoissonNLL, GaussianNLL, BetaNLL, LaplaceNLL, StudentTNLL, GaussianCRPS, GaussianKL,  // likelihood
                          BCE, BCEWithLogits, Focal, AsymmetricFocal, Hinge, SquaredHinge, ModifiedHuber, Exponential,
                          Logistic,                                 // binary

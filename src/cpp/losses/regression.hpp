@@ -18,6 +18,18 @@ struct MSE {
   }
 };
 
+/// Terms of a root that is known: see RootLoss. `unit` is a power of two, and keeps squares in range.
+struct RMSE {
+  static constexpr auto name = "rmse";
+  double unit, by_mean, by_total;  // what is divided by
+
+  template <class V>
+  Terms<V> operator()(V pred, V target, V weight) const {
+    const V r = unit * pred - unit * target, square = r * r;
+    return {.value = square, .grad = r, .hess = unit * (1.0 - (by_total * weight) * (by_mean * square))};
+  }
+};
+
 struct MAE {
   static constexpr auto name = "mae";
 

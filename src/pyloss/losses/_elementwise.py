@@ -33,6 +33,10 @@ class Elementwise(PredictionLoss):
 
     _derived: ClassVar[int] = 0
     """How many numbers the class computes from its parameters for the kernel, behind them."""
+    _derived_inputs: ClassVar[int] = 0
+    """How many inputs the class computes for the kernel, behind pred and target."""
+    additive: ClassVar[bool] = True
+    """Whether the loss of many elements is the mean of those of each."""
 
     @classmethod
     def _check_kernel(cls) -> None:
@@ -45,7 +49,7 @@ class Elementwise(PredictionLoss):
         fields = [value.metadata for value in cls.__dict__.values() if isinstance(value, dataclasses.Field)]
         expected = (
             sum(field["kernel"] for field in fields) + cls._derived,
-            len(cls.inputs) + sum(field["as_input"] is not None for field in fields),
+            len(cls.inputs) + sum(field["as_input"] is not None for field in fields) + cls._derived_inputs,
             len(cls.gradients),
         )
         if known[cls.name] != expected:
@@ -104,7 +108,7 @@ class Elementwise(PredictionLoss):
         shape = pred.shape
         for name, array in named.items():
             check_broadcast(array, name, shape, self._names()[0])
-        own = [[np.asarray(each, np.float64) for each in loss._own_inputs] for _, loss in self._terms]  # type: ignore[attr-defined]
+        own = [[_own_input(each) for each in loss._own_inputs] for _, loss in self._terms]  # type: ignore[attr-defined]
         for (_, loss), arrays in zip(self._terms, own, strict=True):
             for array in arrays:
                 check_broadcast(array, f"an array parameter of {loss!r}", shape)
@@ -170,6 +174,10 @@ class Elementwise(PredictionLoss):
         return self.gradients
 
 
+def _own_input(given: float | tuple[float, ...] | Array) -> Array:
+    return given if isinstance(given, np.ndarray) else np.asarray(given, np.float64)
+
+
 def _sum_to(array: Array, shape: tuple[int, ...]) -> Array:
     """Add up the places that a broadcast from `shape` has made one element."""
     lead = array.ndim - len(shape)
@@ -190,6 +198,8 @@ class ElementwiseSum(Elementwise):
             first = self.terms[0][1]
             if not isinstance(loss, Elementwise):
                 raise TypeError(f"+: got {loss!r} beside elementwise losses, wanted losses of the same inputs")
+            if not loss.additive:
+                raise TypeError(f"+: got {loss!r} beside {first!r}, wanted losses that are means over elements")
             if loss._names() != first._names():
                 raise TypeError(f"+: got {loss!r} beside {first!r}, wanted losses of the same inputs")
             if loss._gradients() != first._gradients():  # type: ignore[attr-defined]

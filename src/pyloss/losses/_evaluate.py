@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import islice
 
 from .._arguments import ArrayLike, Reduction
-from ._call import EachTerm
+from ._call import VALUE, EachTerm
 from ._loss import Loss, PredictionLoss
 
 
@@ -60,8 +60,12 @@ def evaluate(
         passes.setdefault(loss._engine, []).append(i)
     values = [0.0] * len(losses)
     for places in passes.values():
-        together = losses[places[0]]._sum(tuple(term for i in places for term in losses[i]._terms))
+        terms = {i: losses[i]._in_pass() for i in places}
+        together = terms[places[0]][0][1]._sum(tuple(term for i in places for term in terms[i]))
         each = iter(together._run(call, bound[places[0]], weight, "exact"))
         for i in places:
-            values[i] = sum(islice(each, len(losses[i]._terms)))
+            value = losses[i]._of_pass(list(islice(each, len(terms[i]))))
+            if value is None:
+                value = losses[i]._compute(VALUE, bound[i], weight, reduction, None)[0]
+            values[i] = value
     return tuple(values)

@@ -182,6 +182,14 @@ class PredictionLoss(Loss):
     def _terms(self) -> tuple[tuple[float, PredictionLoss], ...]:
         return ((1.0, self),)
 
+    def _in_pass(self) -> tuple[tuple[float, PredictionLoss], ...]:
+        """Return what of this loss is computed in one pass with others."""
+        return self._terms
+
+    def _of_pass(self, values: list[float]) -> float | None:
+        """Return the loss from the values of `_in_pass`; None if it must be computed by itself."""
+        return sum(values)
+
     def __mul__(self, factor: float) -> PredictionLoss:
         """Scale the loss."""
         if isinstance(factor, Loss):

@@ -8,6 +8,7 @@ from typing import ClassVar
 from .._arguments import BELOW_INFINITY, NON_NEGATIVE, OPEN_UNIT, POSITIVE, Interval, flag, parameter
 from ._elementwise import Elementwise
 from ._loss import Info
+from ._root import RootLoss
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,53 @@ class MSE(Elementwise):
         probabilistic=True,
         source="torch mse_loss",
     )
+
+
+@dataclass(frozen=True)
+class RMSE(RootLoss):
+    r"""Root of the mean squared error.
+
+    .. math:: \ell = \sqrt{\frac{\sum w r^2}{\sum w}}, \qquad r = \text{pred} - \text{target}
+
+    The root is taken of the reduced value: with ``reduction="sum"`` of the weighted sum, with "none" of each r², so
+    that the values are :math:`w |r|`. The gradient is 0 where the root is 0. It is no mean of losses of elements: it
+    can be scaled, but not added to others. Computed in two passes over memory, the second for the derivatives. `pred`
+    may have any shape, and `target` broadcasts to it; float32, float64, float16, bfloat16 (integers and bool count as
+    float64).
+
+    Raises
+    ------
+    TypeError, ValueError
+        For arguments of the wrong type or shape.
+
+    References
+    ----------
+    sklearn.metrics.root_mean_squared_error
+
+    Examples
+    --------
+    >>> import pyloss as pl
+    >>> value, grad = pl.RMSE().value_and_grad([0.0, 4.0, 1.0, 1.0], [3.0, 0.0, 1.0, 1.0])
+    >>> value, grad
+    (2.5, array([-0.3,  0.4,  0. ,  0. ]))
+    """
+
+    name: ClassVar[str] = "rmse"
+    info: ClassVar[Info] = Info(
+        task="regression",
+        convex=True,
+        differentiable=False,
+        outliers="high",
+        source="sklearn root_mean_squared_error",
+    )
+
+    @property
+    def _square(self) -> Elementwise:
+        return MSE()
+
+    @property
+    def _alone(self) -> Elementwise:
+        return MAE()
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,29 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._terms import Terms, residual
+from ._terms import Array, Terms, residual
 
 
 def mse(pred: ArrayLike, target: ArrayLike) -> Terms:
     """r² (torch ``mse_loss``)."""
     r = residual(pred, target)
     return r**2, 2 * r, np.full_like(r, 2.0)
+
+
+def rmse(
+    pred: ArrayLike, target: ArrayLike, weight: ArrayLike | None = None, reduction: str = "mean"
+) -> tuple[Array, Array, Array]:
+    """sqrt(sum w r² / sum w), and its derivatives; not of each element (sklearn ``root_mean_squared_error``)."""
+    r = residual(pred, target)
+    w = np.broadcast_to(1.0 if weight is None else np.asarray(weight, np.float64), r.shape)
+    if reduction == "none":
+        return w * np.abs(r), w * np.sign(r), np.zeros_like(r)
+    r, w = np.where(w == 0.0, 0.0, r), w / (np.sum(w) if reduction == "mean" and np.sum(w) > 0.0 else 1.0)
+    largest = np.max(np.abs(r), initial=0.0)
+    if largest == 0.0:
+        return np.zeros(()), np.zeros_like(r), np.zeros_like(r)
+    root = np.sqrt(np.sum(w * (r / largest) ** 2)) * largest
+    return root, w * (r / root), w / root - (w * (r / root)) ** 2 / root
 
 
 def mae(pred: ArrayLike, target: ArrayLike) -> Terms:
