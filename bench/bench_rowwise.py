@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from cases import ROWWISE, Case, cross_entropy
+from cases import ROWWISE, Case, row_loss
 
 
 @cache
 def _case(rows: int, classes: int) -> Case:
-    return cross_entropy(max(1, rows // 16), classes)
+    return row_loss("cross_entropy", max(1, rows // 16), classes)
 
 
 @pytest.mark.parametrize("contender", ["pyloss", "pyloss, new array", "torch", "JAX"])

@@ -13,10 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 import pyloss as pl
+from formulas import elementwise_formulas, row_formulas, torch_functions
 from pyloss import reference
+from pyloss._arguments import UNIT, Interval
+from pyloss.losses import registered
 from roofline import aligned
 
 Result = tuple[float, Any]
+Contender = Callable[[], Result]
+Array = NDArray[np.float32]
 THREADS = 2
 MEBI = 1 << 20
 
@@ -27,7 +32,7 @@ class Case:
 
     name: str
     size: int
-    contenders: dict[str, Callable[[], Result]]
+    contenders: dict[str, Contender]
     truth: Result
     bytes: int | None = None  # moved at least, where the bandwidth roof is what limits
     factors: dict[str, float] = field(default_factory=dict)
@@ -37,6 +42,7 @@ class Case:
     rounds: int | None = None  # at most, where one takes seconds
     pause: float = 0.005  # seconds before a timing, in which the thread pool of the one before stops spinning
     slack: float = 0.0  # that results may differ by where rounding decides on which side of a kink they are
+    peer_slack: float = 1e-5  # that gradients of peers may differ by, relative to the largest
 
     def check(self, name: str) -> None:
         """Assert that a contender computes what the reference does."""
@@ -46,12 +52,16 @@ class Case:
         # Float32 sums of peers are good to three digits only (NumPy's dot product).
         rtol = max(1e-6, 16 * self.slack) if name.startswith("pyloss") else 1e-3
         np.testing.assert_allclose(float(value) * factor, expected, rtol=rtol, err_msg=f"{name}: {self.name}")
-        if grad is not None:
-            got = np.asarray(grad).reshape(-1)[:: max(1, self.size // 4096)] * factor
-            want = np.asarray(expected_grad).reshape(-1)[:: max(1, self.size // 4096)]
+        if grad is None:
+            return
+        for by, wanted in zip(_each(grad), _each(expected_grad), strict=True):
+            got = np.asarray(by).reshape(-1)[:: max(1, self.size // 4096)] * factor
+            want = np.asarray(wanted).reshape(-1)[:: max(1, self.size // 4096)]
             scale = float(np.abs(want).max())
-            atol = max(1e-5 * scale, self.slack)
-            np.testing.assert_allclose(got, want, rtol=1e-4, atol=atol, err_msg=f"{name}: {self.name}")
+            ours = name.startswith("pyloss")
+            atol = max((1e-5 if ours else self.peer_slack) * scale, self.slack)
+            rtol = 1e-4 if ours else 1e-3
+            np.testing.assert_allclose(got, want, rtol=rtol, atol=atol, err_msg=f"{name}: {self.name}")
 
 
 def _numpy_forms() -> dict[str, Callable[[Any, Any], Result]]:
@@ -116,100 +126,138 @@ def _sklearn(name: str, p: Any, t: Any) -> tuple[Callable[[], Result], float] | 
     return call, factor
 
 
-def _torch(function: Callable[[Any, Any, Any], Any], p: Any, t: Any) -> Callable[[], Result] | None:
+def by_torch(function: Callable[..., Any], inputs: tuple[Any, ...], by: tuple[int, ...] = (0,)) -> Contender | None:
+    """Return value and gradients by torch; the function's first argument is torch.nn.functional."""
     if find_spec("torch") is None:
         return None
     torch = import_module("torch")
     torch.set_num_threads(THREADS)
-    pred, target = torch.from_numpy(p).requires_grad_(), torch.from_numpy(t)
+    tensors = [torch.from_numpy(each) for each in inputs]
+    leaves = [tensors[i].requires_grad_() for i in by]
 
     def call() -> Result:
-        pred.grad = None
-        value = function(torch.nn.functional, pred, target)
+        for leaf in leaves:
+            leaf.grad = None
+        value = function(torch.nn.functional, *tensors)
         value.backward()
-        return value.item(), pred.grad
+        return value.item(), _alone([leaf.grad for leaf in leaves])
 
     return call
 
 
-def _jax(function: Callable[[Any, Any, Any, Any], Any], p: Any, t: Any) -> Callable[[], Result] | None:
+def by_jax(function: Callable[..., Any], inputs: tuple[Any, ...], by: tuple[int, ...] = (0,)) -> Contender | None:
+    """Return value and gradients by JAX, compiled."""
     if find_spec("jax") is None:
         return None
     jax, jnp = import_module("jax"), import_module("jax.numpy")
-    fused = jax.jit(jax.value_and_grad(lambda pred, target: function(jax, jnp, pred, target)))
-    pred, target = jnp.asarray(p), jnp.asarray(t)
-    return lambda: jax.block_until_ready(fused(pred, target))
+    fused = jax.jit(jax.value_and_grad(function, argnums=by))
+    arrays = [jnp.asarray(each) for each in inputs]
+
+    def call() -> Result:
+        value, grads = jax.block_until_ready(fused(*arrays))
+        return value, _alone(grads)
+
+    return call
 
 
-_TORCH: dict[str, Callable[[Any, Any, Any], Any]] = {
-    "mse": lambda f, p, t: f.mse_loss(p, t),
-    "mae": lambda f, p, t: f.l1_loss(p, t),
-    "huber": lambda f, p, t: f.huber_loss(p, t),
-    "poisson_nll": lambda f, p, t: f.poisson_nll_loss(p, t),
-    "bce_with_logits": lambda f, p, t: f.binary_cross_entropy_with_logits(p, t),
-    "cross_entropy": lambda f, p, t: f.cross_entropy(p, t),
-}
+def _alone(grads: Any) -> Any:
+    return grads[0] if len(grads) == 1 else tuple(grads)
 
 
-def _jax_cross_entropy(jax: Any, jnp: Any, p: Any, t: Any) -> Any:
-    return (jax.nn.logsumexp(p, axis=1) - jnp.take_along_axis(p, t[:, None], 1)[:, 0]).mean()
+def _each(grad: Any) -> tuple[Any, ...]:
+    return grad if isinstance(grad, tuple) else (grad,)
 
 
-_JAX: dict[str, Callable[[Any, Any, Any, Any], Any]] = {
-    "mse": lambda _, jnp, p, t: ((p - t) ** 2).mean(),
-    "mae": lambda _, jnp, p, t: jnp.abs(p - t).mean(),
-    "huber": lambda _, jnp, p, t: (jnp.clip(p - t, -1, 1) * (p - t - 0.5 * jnp.clip(p - t, -1, 1))).mean(),
-    "log_cosh": lambda jax, jnp, p, t: (jnp.logaddexp(p - t, t - p) - jnp.log(2.0)).mean(),
-    "poisson_nll": lambda _, jnp, p, t: (jnp.exp(p) - t * p).mean(),
-    "bce_with_logits": lambda jax, jnp, p, t: (-t * jax.nn.log_sigmoid(p) - (1 - t) * jax.nn.log_sigmoid(-p)).mean(),
-    "cross_entropy": _jax_cross_entropy,
-}
+def _add_peers(contenders: dict[str, Contender], name: str, inputs: tuple[Any, ...], by: tuple[int, ...]) -> None:
+    """Add what torch and JAX make of a loss, where they are installed and have it."""
+    if name in torch_functions():
+        add(contenders, "torch", by_torch(torch_functions()[name], inputs, by))
+    if find_spec("jax"):
+        formula = (elementwise_formulas() | row_formulas())[name]
+        finish = import_module("jax.numpy").sqrt if name == "rmse" else lambda mean: mean
+        narrow = tuple(each.astype(np.int32) if each.dtype.kind == "i" else each for each in inputs)
+        add(contenders, "JAX", by_jax(lambda *arrays: finish(formula(*arrays).mean()), narrow, by))
 
 
-def _mean(terms: Any) -> tuple[float, NDArray[np.float64]]:
-    return float(np.mean(terms[0])), np.asarray(terms[1]) / np.size(terms[0])
-
-
-def _add(contenders: dict[str, Callable[[], Result]], name: str, call: Callable[[], Result] | None) -> None:
+def add(contenders: dict[str, Contender], name: str, call: Callable[[], Result] | None) -> None:
     if call is not None:
         contenders[name] = call
+
+
+def draw(random: np.random.Generator, domain: Interval, size: int, *, binary: bool = False) -> Array:
+    """Return numbers of a domain; where it is unbounded, such as they come."""
+    array = aligned(size)
+    if binary:
+        array[:] = random.choice(np.array([domain.low, domain.high], np.float32), size)
+    elif np.isinf(domain.low):
+        array[:] = random.standard_normal(size, dtype=np.float32)
+    else:
+        low, high = (domain.low, domain.high) if np.isfinite(domain.high) else (domain.low + 0.25, domain.low + 3.0)
+        array[:] = random.random(size, dtype=np.float32)
+        array *= 0.998 * (high - low)
+        array += low + 0.001 * (high - low)
+    return array
 
 
 def elementwise(name: str, size: int) -> Case:
     """Value and gradient of an elementwise loss over `size` float32."""
     random = np.random.default_rng(0)
-    pred, target, grad = aligned(size), aligned(size), aligned(size)
-    pred[:] = random.standard_normal(size, dtype=np.float32)
-    target[:] = random.random(size, dtype=np.float32)
-    if name == "hinge":
-        target[:] = np.where(target < 0.5, -1, 1)
-    parameters = {"quantile": {"q": 0.9}}.get(name, {})
+    cls = registered()[name]
+    info, gradients = cls.info, len(cls.gradients)
+    domains = [info.pred, UNIT if np.isinf(info.target.low) else info.target, *info.extra]
+    inputs = tuple(
+        draw(random, domain, size, binary=i == 1 and info.binary) for i, domain in enumerate(domains[: len(cls.inputs)])
+    )
+    by = tuple(cls.inputs.index(each) for each in cls.gradients)
+    out = _alone([aligned(size) for _ in by])
+    parameters = {"quantile": {"q": 0.9}}.get(name, {}) if name in ELEMENTWISE else {}
     loss = pl.get(name, **parameters)
-    contenders: dict[str, Callable[[], Result]] = {
-        "pyloss": lambda: loss.value_and_grad(pred, target, out=grad),
-        "pyloss, new array": lambda: loss.value_and_grad(pred, target),
+    contenders: dict[str, Contender] = {
+        "pyloss": lambda: loss.value_and_grad(*inputs, out=out),
+        "pyloss, new array": lambda: loss.value_and_grad(*inputs),
     }
     factors = {}
     if name in _numpy_forms():
-        contenders["NumPy"] = partial(_numpy_forms()[name], pred, target)
+        contenders["NumPy"] = partial(_numpy_forms()[name], *inputs)
     if name == "mse":
-        contenders["NumPy, out="] = partial(_numpy_in_place, pred, target, np.empty_like(pred))
-    sklearn = _sklearn(name, pred, target)
+        contenders["NumPy, out="] = partial(_numpy_in_place, *inputs, np.empty_like(inputs[0]))
+    sklearn = _sklearn(name, *inputs) if name in ELEMENTWISE else None
     if sklearn:
         contenders["scikit-learn"], factor = sklearn
         factors["scikit-learn"] = factor
-    if name in _TORCH:
-        _add(contenders, "torch", _torch(_TORCH[name], pred, target))
-    if name in _JAX:
-        _add(contenders, "JAX", _jax(_JAX[name], pred, target))
-    truth = _mean(getattr(reference, name)(pred.astype(np.float64), target.astype(np.float64), **parameters))
-    case = Case(name, size, contenders, truth, bytes=12 * size, factors=factors)
+    if not parameters:
+        _add_peers(contenders, name, inputs, by)
+    truth = _truth(loss, name, parameters, inputs)
+    # Of a root, the gradient needs a second look at both inputs.
+    moved = len(inputs) + gradients + (0 if getattr(cls, "additive", True) else len(inputs))
+    group = "losses" if name in ELEMENTWISE else "catalogue"
+    case = Case(name, size, contenders, truth, bytes=4 * moved * size, factors=factors, group=group)
     if "scikit-learn" in contenders:
         # Its losses yield the gradient of each element, not of the mean.
-        inner, scale = contenders["scikit-learn"], 1.0 / size
-        case.contenders["scikit-learn"] = inner
-        case.check = partial(_check_unreduced, case, scale)  # type: ignore[method-assign]
+        case.check = partial(_check_unreduced, case, 1.0 / size)  # type: ignore[method-assign]
     return case
+
+
+def _truth(loss: Any, name: str, parameters: dict[str, Any], inputs: tuple[Any, ...]) -> Result:
+    """Return value and gradients in float64 by pyloss, which is held against the reference on a part."""
+    first = 64 if inputs[0].ndim > 1 else 65536
+    part = tuple(wide(each[:first]) for each in inputs)
+    if name == "rmse":
+        value, *derivatives = reference.rmse(*part)
+        truth = value, derivatives[0]
+    else:
+        terms = getattr(reference, name)(*part, **parameters)
+        truth = np.mean(terms[0]), _alone([each / np.size(terms[0]) for each in _each(terms[1])])
+    got = loss.value_and_grad(*part)
+    np.testing.assert_allclose(got[0], truth[0], rtol=1e-10)
+    for by, want in zip(_each(got[1]), _each(truth[1]), strict=True):
+        np.testing.assert_allclose(by, want, rtol=1e-7, atol=1e-12 * np.abs(want).max())
+    result: Result = loss.value_and_grad(*(wide(each) for each in inputs))
+    return result
+
+
+def wide(array: Any) -> Any:
+    return array.astype(np.float64) if array.dtype.kind == "f" else array
 
 
 def _check_unreduced(case: Case, scale: float, name: str) -> None:
@@ -223,14 +271,14 @@ def _check_unreduced(case: Case, scale: float, name: str) -> None:
 
 def combination(size: int) -> Case:
     """0.7 MSE + 0.3 MAE in one pass, beside MSE alone."""
-    case = elementwise("mse", size)
     random = np.random.default_rng(0)
     pred, target, grad = aligned(size), aligned(size), aligned(size)
     pred[:] = random.standard_normal(size, dtype=np.float32)
     target[:] = random.random(size, dtype=np.float32)
     both, alone = 0.7 * pl.MSE() + 0.3 * pl.MAE(), pl.MSE()
     exact = [getattr(reference, name)(pred.astype(np.float64), target.astype(np.float64)) for name in ("mse", "mae")]
-    truth = _mean([0.7 * a + 0.3 * b for a, b in zip(exact[0][:2], exact[1][:2], strict=True)])
+    terms = [0.7 * a + 0.3 * b for a, b in zip(exact[0][:2], exact[1][:2], strict=True)]
+    truth = float(np.mean(terms[0])), terms[1] / size
     case = Case(
         "0.7 mse + 0.3 mae",
         size,
@@ -243,25 +291,46 @@ def combination(size: int) -> Case:
     return case
 
 
-def cross_entropy(rows: int, classes: int) -> Case:
-    """Value and gradient of cross-entropy against class indices."""
+def row_loss(name: str, rows: int, classes: int) -> Case:
+    """Value and gradient of a row loss: against class indices, probabilities or nothing, as it takes them."""
     random = np.random.default_rng(0)
-    size = rows * classes
-    scores, grad = aligned(size).reshape(rows, classes), aligned(size).reshape(rows, classes)
-    scores[:] = random.standard_normal((rows, classes), dtype=np.float32)
-    labels = random.integers(0, classes, rows)
-    loss = pl.CrossEntropy()
-    contenders: dict[str, Callable[[], Result]] = {
-        "pyloss": lambda: loss.value_and_grad(scores, labels, out=grad),
-        "pyloss, new array": lambda: loss.value_and_grad(scores, labels),
+    cls, size = registered()[name], rows * classes
+    takes: tuple[str, ...] = cls.targets  # type: ignore[attr-defined]
+
+    def matrix() -> Array:
+        array = aligned(size).reshape(rows, classes)
+        array[:] = random.standard_normal((rows, classes), dtype=np.float32)
+        return array
+
+    def softmax(scores: Array) -> Array:
+        np.exp(scores, out=scores)
+        scores /= scores.sum(axis=1, keepdims=True)
+        return scores
+
+    scores, grad = matrix(), aligned(size).reshape(rows, classes)
+    if cls.info.pred.high == 0.0:
+        np.log(softmax(scores), out=scores)
+    elif cls.info.pred.low == 0.0:
+        softmax(scores)
+    elif np.isfinite(cls.info.pred.low):
+        np.clip(scores / 4, -0.99, 0.99, out=scores)
+    inputs: list[Any] = [scores]
+    if "labels" in takes:
+        inputs.append(random.integers(0, classes, rows))
+    elif "probabilities" in takes:
+        inputs.append(softmax(matrix()))
+    if "teacher" in cls.inputs:
+        inputs.append(matrix())
+    loss = pl.get(name)
+    contenders: dict[str, Contender] = {
+        "pyloss": lambda: loss.value_and_grad(*inputs, out=grad),
+        "pyloss, new array": lambda: loss.value_and_grad(*inputs),
     }
-    _add(contenders, "torch", _torch(_TORCH["cross_entropy"], scores, labels))
-    _add(contenders, "JAX", _jax(_JAX["cross_entropy"], scores, labels.astype(np.int32)))
-    truth = pl.CrossEntropy().value_and_grad(scores.astype(np.float64), labels)
-    sample = slice(0, rows, max(1, rows // 64))
-    checked = reference.cross_entropy(scores[sample].astype(np.float64), labels[sample])
-    np.testing.assert_allclose(truth[1][sample] * rows, checked[1], rtol=1e-9, atol=1e-15)
-    return Case(f"cross_entropy {rows} x {classes}", size, contenders, truth, bytes=8 * size)
+    _add_peers(contenders, name, tuple(inputs), (0,))
+    truth = _truth(loss, name, {}, tuple(inputs))
+    group = "losses" if name == "cross_entropy" else "catalogue"
+    moved = 4 * size * (1 + sum(each.ndim > 1 for each in inputs))
+    return Case(f"{name} {rows} x {classes}", size, contenders, truth, bytes=moved, group=group)
 
 
 def small_call() -> Case:
@@ -269,12 +338,12 @@ def small_call() -> Case:
     random = np.random.default_rng(0)
     pred, target = random.standard_normal((2, 100), dtype=np.float32)
     loss = pl.MSE()
-    contenders: dict[str, Callable[[], Result]] = {
+    contenders: dict[str, Contender] = {
         "pyloss": lambda: loss.value_and_grad(pred, target),
         "NumPy": partial(_numpy_best_small, pred, target),
     }
-    _add(contenders, "torch", _torch(_TORCH["mse"], pred, target))
-    truth = _mean(reference.mse(pred.astype(np.float64), target.astype(np.float64)))
+    add(contenders, "torch", by_torch(torch_functions()["mse"], (pred, target)))
+    truth = pl.MSE().value_and_grad(wide(pred), wide(target))
     return Case("mse, one call, n = 100", 100, contenders, truth, calls=2000)
 
 
@@ -302,7 +371,14 @@ def accuracy() -> Iterator[tuple[str, str, float]]:
 
 
 ELEMENTWISE = ("mse", "mae", "huber", "quantile", "log_cosh", "poisson_nll", "bce_with_logits", "hinge")
+"""Those in README's table; the others are in docs/benchmark.md."""
 ROWWISE = ((16384, 1000), (1024, 32768), (256, 131072), (1_000_000, 10))
+"""Of cross-entropy; the others are measured in the first of these shapes."""
+
+
+def others(base: type[Any], known: tuple[str, ...]) -> list[str]:
+    """Return the losses of an engine that are not in README's table."""
+    return [name for name, cls in registered().items() if issubclass(cls, base) and name not in known]
 
 
 def all_cases(quick: bool = False) -> Iterator[Case]:
@@ -312,5 +388,5 @@ def all_cases(quick: bool = False) -> Iterator[Case]:
         yield elementwise(name, size)
     yield combination(size)
     for rows, classes in ROWWISE:
-        yield cross_entropy(max(1, rows // 16) if quick else rows, classes)
+        yield row_loss("cross_entropy", max(1, rows // 16) if quick else rows, classes)
     yield small_call()

@@ -24,7 +24,7 @@ COLOURS = {
 
 def draw(report: dict[str, Any], path: Path) -> None:
     """Draw how many times longer each peer takes than pyloss."""
-    works = {name: result["milliseconds"] for name, result in report["works"].items()}
+    works = {name: result["milliseconds"] for name, result in report["works"].items() if result["group"] != "catalogue"}
     works = {name: ms for name, ms in works.items() if any(peer in ms for peer in COLOURS)}
     figure, axes = plt.subplots(figsize=(8, 0.62 * len(works) + 1), layout="constrained")
     height = 0.8 / max(sum(peer in ms for peer in COLOURS) for ms in works.values())

@@ -1,4 +1,4 @@
-"""Measure everything beside the peers, in one process; write results/, README's tables and the picture.
+"""Measure everything beside the peers, in one process; write results/, the tables and the picture.
 
 python bench/run.py [--quick] [--rounds 21]
 """
@@ -21,6 +21,7 @@ from typing import Any
 
 import pyloss as pl
 from cases import THREADS, Case, accuracy, all_cases
+from catalogue_cases import catalogue_cases
 from embedding_cases import GROUP as EMBEDDINGS
 from embedding_cases import Distances, embedding_cases
 from memory import extra_memory
@@ -102,17 +103,21 @@ def _ratio(ms: dict[str, float]) -> str:
     return "".join(f"{ms['pyloss'] / ms[name]:.3g} times {name.removeprefix('pyloss, ')}" for name in beside)
 
 
-def _times(results: dict[str, Any], group: str, work: str, columns: tuple[str, ...], limit: str) -> Iterator[str]:
-    """Yield the lines of a group's table; `limit` is the share to show."""
-    yield f"| {work} | pyloss | {' | '.join(columns)} | faster than the best | of the {limit} |"
-    yield "|---|---|" + "---|" * (len(columns) + 2)
+def _times(
+    results: dict[str, Any], group: str, work: str, columns: tuple[str, ...], limit: str, rates: bool = False
+) -> Iterator[str]:
+    """Yield the lines of a group's table; `limit` is the share to show, rates are in elements of `pred`."""
+    rate = " G elements/s |" if rates else ""
+    yield f"| {work} | pyloss | {' | '.join(columns)} | faster than the best | of the {limit} |{rate}"
+    yield "|---|---|" + "---|" * (len(columns) + 2 + rates)
     for name, result in results.items():
         if result["group"] == group:
             ms = result["milliseconds"]
             label = name if "x" in name or "n =" in name else f"{name}, n = {result['size'] / (1 << 20):.0f} Mi"
             share = f"{result[f'share of {limit}']:.0%}" if f"share of {limit}" in result else ""
             peers = " | ".join(_cell(ms, column) for column in columns)
-            yield f"| {label} | {_show(ms['pyloss'])} | {peers} | {_ratio(ms)} | {share} |"
+            rate = f" {result['size'] / ms['pyloss'] / 1e6:.2f} |" if rates else ""
+            yield f"| {label} | {_show(ms['pyloss'])} | {peers} | {_ratio(ms)} | {share} |{rate}"
     yield ""
 
 
@@ -142,15 +147,25 @@ def table(report: dict[str, Any]) -> str:
         *_numbers(at_worst, "largest relative error of a distance, float32", ("pyloss", *embeddings[:-1]), ".1e"),
         *_numbers(report["extra MB"], "MB beyond inputs and gradients", ("pyloss", "torch"), ".0f"),
     ]
+    return "\n".join([*lines, _measured(report)])
+
+
+def catalogue(report: dict[str, Any]) -> str:
+    """Return as Markdown what README's table does not have."""
+    columns = ("NumPy", "scikit-learn", "torch", "JAX")
+    table = _times(report["works"], "catalogue", "work, float32", columns, "roof", rates=True)
+    return "\n".join([*table, _measured(report)])
+
+
+def _measured(report: dict[str, Any]) -> str:
     machine, roof = report["machine"], report["roof"]
     peers = ", ".join(f"{name} {number}" for name, number in machine["peers"].items())
-    lines += [
+    return (
         f"{machine['cpu']}, {THREADS} threads, {report['date']}, level {machine['pyloss']['level']}; {peers}."
         " The roof is the bandwidth of reading two arrays and writing a third,"
         f" {roof['read, read, stream GB/s']:.0f} GB/s; the peak is that of multiply-adds,"
-        f" {roof['multiply-add GFLOP/s']:.0f} GFLOP/s.",
-    ]
-    return "\n".join(lines)
+        f" {roof['multiply-add GFLOP/s']:.0f} GFLOP/s."
+    )
 
 
 def _cpu() -> str:
@@ -204,7 +219,7 @@ def main() -> None:
         "relative errors": {},
         "extra MB": {},
     }
-    for case in chain(all_cases(options.quick), embedding_cases(options.quick)):
+    for case in chain(all_cases(options.quick), embedding_cases(options.quick), catalogue_cases(options.quick)):
         report["works"][case.name] = result = measure(case, roof, rounds)
         times = ", ".join(f"{name} {t:.4g}" for name, t in result["milliseconds"].items())
         shares = "".join(
@@ -216,8 +231,8 @@ def main() -> None:
         for work, library, error in accuracy():
             report["relative errors"].setdefault(work, {})[library] = error
         report["extra MB"] = dict(memory())
-    text = table(report)
-    print(text)
+    text, rest = table(report), catalogue(report)
+    print(text, rest, sep="\n\n")
     if options.quick:
         return
     cpu = "-".join(report["machine"]["cpu"].lower().replace("(r)", "").split())
@@ -225,9 +240,9 @@ def main() -> None:
     (HERE / "results" / f"{report['date']}-{cpu}.json").write_text(
         json.dumps(report, indent=1) + "\n", encoding="utf-8"
     )
-    readme = HERE.parent / "README.md"
-    before, rest = readme.read_text(encoding="utf-8").split(BEGIN)
-    readme.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.split(END)[1]}", encoding="utf-8")
+    for path, told in ((HERE.parent / "README.md", text), (HERE.parent / "docs" / "benchmark.md", rest)):
+        before, after = path.read_text(encoding="utf-8").split(BEGIN)
+        path.write_text(f"{before}{BEGIN}\n{told}\n{END}{after.split(END)[1]}", encoding="utf-8")
     draw(report, HERE.parent / "docs" / "benchmark.png")
 
 
