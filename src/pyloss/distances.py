@@ -308,6 +308,11 @@ def paired(
     ndarray, shape (n,)
         Distances, computed from the differences of the features.
 
+    Raises
+    ------
+    TypeError, ValueError
+        For an unknown metric or its parameter out of range; for arguments of the wrong type or shape.
+
     Examples
     --------
     >>> import pyloss as pl
@@ -349,6 +354,11 @@ def nearest(
         Rising (falling for "inner"), of the type that `pairwise` would have.
     indices : ndarray of int64, shape (n, k)
         Rows of `y`. Of equal distances the lower index comes first; a NaN comes last.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an unknown metric, a `k` below 1 or above the number of rows; for arguments of the wrong type or shape.
 
     Notes
     -----
@@ -398,6 +408,11 @@ def within(
     Neighbours
         ``indptr``, ``indices`` and ``distances`` of a compressed sparse row matrix.
 
+    Raises
+    ------
+    TypeError, ValueError
+        For an unknown metric, a radius that is NaN; for arguments of the wrong type or shape.
+
     Examples
     --------
     >>> import pyloss as pl
@@ -435,6 +450,11 @@ def pairwise_vjp(
     ndarray, shape (n, d), or a tuple of two, (n, d) and (m, d)
         :math:`\sum_j c_{ij}\, \partial d(x_i, y_j) / \partial x_i` and its counterpart for `y`; if `y` is None, one
         array, the sum of both. Each has the type of its input.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a metric that has no derivative; for arguments of the wrong type or shape.
 
     Notes
     -----
