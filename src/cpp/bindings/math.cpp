@@ -21,7 +21,7 @@ struct Named {
 };
 
 template <class T>
-constexpr std::array<Named<T>, 12> functions{{{"atan", simd::atan<T>},
+constexpr std::array<Named<T>, 13> functions{{{"atan", simd::atan<T>},
                                               {"erf", simd::erf<T>},
                                               {"exp", simd::exp<T>},
                                               {"expm1", simd::expm1<T>},
@@ -30,6 +30,7 @@ constexpr std::array<Named<T>, 12> functions{{{"atan", simd::atan<T>},
                                               {"log1p", simd::log1p<T>},
                                               {"pow 0.3", [](simd::Pack<T> x) { return simd::pow(x, 0.3); }},
                                               {"pow 2.5", [](simd::Pack<T> x) { return simd::pow(x, 2.5); }},
+                                              {"pow 4", [](simd::Pack<T> x) { return simd::pow(x, 4.0); }},
                                               {"sigmoid", simd::sigmoid<T>},
                                               {"softplus", simd::softplus<T>},
                                               {"tanh", simd::tanh<T>}}};

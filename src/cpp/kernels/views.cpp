@@ -130,6 +130,17 @@ template <class Run>
 void View::for_each_run(std::size_t begin, std::size_t count, Run&& run) const {
   if (axes_.empty()) return run(data_, std::ptrdiff_t{0}, count);
   const Axis inner = axes_.back();
+  if (axes_.size() == 2) {  // short rows must not cost divisions
+    const Axis outer = axes_.front();
+    std::size_t within = begin % inner.size;
+    char* start = data_ + static_cast<std::ptrdiff_t>(begin / inner.size) * outer.stride;
+    for (; count > 0; start += outer.stride, within = 0) {
+      const std::size_t length = std::min(count, inner.size - within);
+      run(start + static_cast<std::ptrdiff_t>(within) * inner.stride, inner.stride, length);
+      count -= length;
+    }
+    return;
+  }
   while (count > 0) {
     const std::size_t length = std::min(count, inner.size - begin % inner.size);
     run(at(begin), inner.stride, length);
@@ -140,6 +151,15 @@ void View::for_each_run(std::size_t begin, std::size_t count, Run&& run) const {
 
 template <class T>
 void View::read(std::size_t begin, std::size_t count, T* to) const {
+  if (axes_.size() == 2 && axes_[0].stride == 0 && count > axes_[1].size) {  // one row again and again
+    std::size_t known = axes_[1].size;
+    read(begin, known, to);
+    for (std::size_t more; known < count; known += more) {
+      more = std::min(known, count - known);
+      std::memcpy(to + known, to, more * sizeof(T));
+    }
+    return;
+  }
   with_element(kind_, [&](auto element) {
     using Element = decltype(element);
     for_each_run(begin, count, [&](const char* from, std::ptrdiff_t stride, std::size_t length) {

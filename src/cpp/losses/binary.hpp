@@ -113,7 +113,8 @@ struct AsymmetricFocal {
  private:
   template <class V>
   PYLOSS_INLINE Terms<V> positive(const Logit<V>& at, V z) const {
-    const V cost = at.excess + max(-z, 0.0), power = exp_nonpositive(-times_or_zero(V(gamma_pos), at.excess + max(z, 0.0)));
+    const V cost = at.excess + max(-z, 0.0), miss = at.excess + max(z, 0.0);
+    const V power = gamma_pos == 0.0 ? select(z == z, 1.0, z) : exp_nonpositive(-gamma_pos * miss);
     const V cost_p = select(cost == infinite, 0.0, at.times_p(cost));
     return {.value = power * cost,
             .grad = -power * fma(V(gamma_pos), cost_p, at.q),
@@ -126,10 +127,11 @@ struct AsymmetricFocal {
     V bends = (1.0 + 2.0 * gamma_neg) * at.p;                         // p / rest (2 gamma v + q - p clip / rest)
     if (clip > 0.0) {
       // Near z = 0, tanh has more places than p to subtract from.
-      const V above = select(abs(z) < 1.0, fma(tanh(0.5 * z), V(0.5), V(0.5 - clip)), at.p - clip);
+      V above = at.p - clip;
+      if (clip > 0.25 && clip < 0.75) above = select(abs(z) < 1.0, fma(tanh(0.5 * z), V(0.5), V(0.5 - clip)), above);
       m = max(above, 0.0);
       const V rest = at.q + clip, odds = at.p / rest;
-      cost = -select(m < 0.5, log1p(-m), log(rest));
+      cost = -log1p_or_log(-m, m >= 0.5, rest);
       v = at.p * at.q / m, pw = at.times_q(odds);
       bends = odds * fma(V(2.0 * gamma_neg), v, at.q - odds * clip);
     }

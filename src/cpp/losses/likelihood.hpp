@@ -93,9 +93,10 @@ struct StudentTNLL {
     const V r = pred - target, inverse = 1.0 / scale, u = r * inverse, square = u * u;
     const auto beyond = abs(u) > 1e18;
     const V near = 1.0 / (1.0 + square / df), far = 1.0 / (1.0 + df / square);
-    const V logs = select(beyond, 2.0 * (log(abs(r)) - log(scale)) - std::log(df), log1p(square / df));
+    const V log_scale = log(scale), part = log1p_or_log(square / df, beyond, abs(r));
+    const V logs = select(beyond, 2.0 * (part - log_scale) - std::log(df), part);
     const double more = df + 1.0;
-    return {.value = log_norm + log(scale) + 0.5 * more * logs,
+    return {.value = log_norm + log_scale + 0.5 * more * logs,
             .grad = {select(abs(u) > 1.0, more * far / r, (more / df) * (u * near) * inverse), (near - df * far) * inverse},
             .hess = {(near - far) * more * select(abs(u) > 1.0, far / r / r, near / df * (inverse * inverse)),
                      (df * far - near + 2.0 * more * far * near) * (inverse * inverse)}};

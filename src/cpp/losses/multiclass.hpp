@@ -332,15 +332,14 @@ struct KLDiv : OfElements {
   }
 };
 
-/// Half of sum of t log(t / m) + q log(q / m), q = exp x, m = (q + t) / 2. With d = |q - t| / (q + t), the larger of q and t is m (1 + d),
-/// the smaller m (1 - d).
+/// Half of sum of t log(t / m) + q log(q / m), q = exp x, m = (q + t) / 2. With d = (q - t) / (q + t), q is m (1 + d), t is m (1 - d).
 struct JSDiv : OfElements {
   static constexpr auto name = "js_div";
 
   template <class V>
   std::array<V, 1> add(const Element<V>& e, const NoLead<V>&) const {
     const Mix<V> mix(e);
-    return {0.5 * (times_or_zero(e.a, mix.log_t) + times_or_zero(mix.q, mix.log_q))};
+    return {0.5 * (times_or_zero(e.a, mix.log_t()) + times_or_zero(mix.q, mix.log_q()))};
   }
   template <class V>
   RowSum<V, 0> finish(const std::array<V, 1>& sum, const NoLead<V>&) const {
@@ -349,24 +348,19 @@ struct JSDiv : OfElements {
   template <class V>
   ScoreTerms<V> derive(const Element<V>& e, const NoLead<V>&, const std::array<V, 0>&) const {
     const Mix<V> mix(e);
-    return {0.5 * times_or_zero(mix.q, mix.log_q), 0.5 * times_or_zero(mix.q, mix.log_q + e.a / mix.both)};
+    const V log_q = mix.log_q();
+    return {0.5 * times_or_zero(mix.q, log_q), 0.5 * times_or_zero(mix.q, log_q + e.a / mix.both)};
   }
 
  private:
-  /// q, and the logarithms of q / m and t / m.
   template <class V>
   struct Mix {
-    V q, both, log_q, log_t;
+    V q, t, both, d;
 
-    explicit Mix(const Element<V>& e) : q(exp(e.x)), both(q + e.a) {
-      const V smaller = min(q, e.a), d = select(both == 0.0, 0.0, abs(q - e.a) / both);
-      const V log_larger = log1p(d);
-      // Where it is far smaller, 1 - d has lost it.
-      const V log_smaller = select(d > 0.5, log(2.0 * smaller / both), log1p(-d));
-      const auto q_is_larger = q > e.a;
-      log_q = select(q_is_larger, log_larger, log_smaller);
-      log_t = select(q_is_larger, log_smaller, log_larger);
-    }
+    explicit Mix(const Element<V>& e) : q(exp(e.x)), t(e.a), both(q + t), d(select(both == 0.0, 0.0, (q - t) / both)) {}
+    /// Of q / m and t / m. Where one is far the smaller, 1 - |d| has lost it.
+    V log_q() const { return log1p_or_log(d, d < -0.5, 2.0 * q / both); }
+    V log_t() const { return log1p_or_log(-d, d > 0.5, 2.0 * t / both); }
   };
 };
 

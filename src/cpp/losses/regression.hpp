@@ -87,7 +87,7 @@ struct MSLE {
   Terms<V> operator()(V pred, V target) const {
     // log((1 + pred) / (1 + target)); where the two are alike, their difference keeps its digits.
     const V below = 1.0 + target, by = (pred - target) / below;
-    const V d = select(abs(by) < 0.5, log1p(by), log((1.0 + pred) / below));
+    const V d = log1p_or_log(by, !(abs(by) < 0.5), (1.0 + pred) / below);
     const V slope = 1.0 / (1.0 + pred);
     return {.value = d * d, .grad = 2.0 * d * slope, .hess = (2.0 - 2.0 * d) * slope * slope};
   }
@@ -197,8 +197,8 @@ struct Cauchy {
   Terms<V> operator()(V pred, V target) const {
     const V r = pred - target, u = r / c;
     const auto far = abs(u) > 1e18;
-    const V half = 0.5 * u * u, w = 1.0 / (1.0 + half), inverse = 1.0 / r;
-    return {.value = select(far, 2.0 * log(abs(r)) - std::log(2.0 * c * c), log1p(half)),
+    const V half = 0.5 * u * u, w = 1.0 / (1.0 + half), inverse = 1.0 / r, log = log1p_or_log(half, far, abs(r));
+    return {.value = select(far, 2.0 * log - std::log(2.0 * c * c), log),
             .grad = select(far, 2.0 * inverse, u * w / c),
             .hess = select(far, -2.0 * inverse * inverse, (1.0 - half) * w * w / (c * c))};
   }

@@ -253,6 +253,18 @@ PYLOSS_INLINE Pack<T> log1p(Pack<T> x) {
   return detail::log_edges(1.0 + x, copysign(detail::log1p_parts(x).sum(), x));
 }
 
+/// log(u) where `far`, log(1 + x) elsewhere: for the work of one. At most 2 ULP.
+template <class T>
+PYLOSS_INLINE Pack<T> log1p_or_log(Pack<T> x, Mask<T> far, Pack<T> u) {
+  using V = Pack<T>;
+  const V sum = 1.0 + x, back = sum - x, lost = (1.0 - back) + (x - (sum - back));
+  const V argument = select(far, u, sum);
+  auto at = detail::split(argument);
+  const auto exact = far | (at.n == 0.0);
+  at.f = select((at.n == 0.0) & !far, x, at.f);
+  return detail::log_edges(argument, detail::log_of(at, select(exact, 0.0, lost * (1.0 / sum))).sum());
+}
+
 /// log(1 + x) for x in [0, 1], for far less work. At most 2 ULP.
 template <class T>
 PYLOSS_INLINE Pack<T> log1p_unit(Pack<T> x) {
@@ -322,6 +334,10 @@ PYLOSS_INLINE Pack<T> pow(Pack<T> x, double y) {
   using V = Pack<T>;
   constexpr double inf = std::numeric_limits<double>::infinity(), nan = std::numeric_limits<double>::quiet_NaN();
   if (y == 0.0) return select(x >= 0.0, 1.0, nan);
+  if (y == 1.0 || y == 2.0 || y == 3.0 || y == 4.0) {
+    const V square = x * x;
+    return select(x >= 0.0, y == 1.0 ? x : y == 2.0 ? square : y == 3.0 ? square * x : square * square, nan);
+  }
   const auto [y_high, y_low] = detail::in_parts<T>(y);
   const auto [exponent, rest] = detail::times(detail::log_of(detail::split(x), V(0.0)), y_high, y_low);
   const V power = exp(exponent), whole = fma(power, rest, power);
