@@ -18,7 +18,7 @@ using simd::Pack;
 using Doubles = Pack<double>;
 
 /// Pairs of a chunk, about: rows with fewer go several at a time, those with more by parts of their predictions.
-constexpr std::size_t chunk_pairs = std::size_t{1} << 18;
+constexpr std::size_t chunk_pairs = std::size_t{1} << 16;
 /// Most and fewest predictions of such a part: their sums stay in the cache, and reading the samples again costs little.
 constexpr std::size_t most_of_part = 1024, least_of_part = 64;
 /// Samples that are read at a time.
@@ -47,11 +47,12 @@ struct LaneSums {
       first = after;
     }
   }
-  /// The sum of lane i, of what store() has left.
-  static double lane(const double* from, std::size_t i) {
-    if constexpr (sizeof(T) == 4) return from[i];
-    const double lost = from[Doubles::lanes + i];
-    return std::isfinite(lost) ? from[i] + lost : from[i];
+  /// The sums of some lanes, of what store() has left.
+  static PYLOSS_INLINE Doubles totals(const double* from) {
+    const Doubles sum = Doubles::load(from);
+    if constexpr (sizeof(T) == 4) return sum;
+    const Doubles lost = Doubles::load(from + Doubles::lanes);
+    return sum + select(abs(lost) < simd::infinity<double>, lost, 0.0);
   }
 };
 
@@ -77,11 +78,16 @@ class MeetingOf final : public Meeting<T> {
 
   void add(const T* pred, const T* above, const T* below, std::size_t count, const T* sample, std::size_t samples, bool second,
            double* sums) const override {
-    second ? add<true>(pred, above, below, count, sample, samples, sums) : add<false>(pred, above, below, count, sample, samples, sums);
+    const auto with = [&](auto is_second, auto is_linear) { add<is_second, is_linear>(pred, above, below, count, sample, samples, sums); };
+    if (loss_.linear()) {
+      second ? with(std::true_type{}, std::true_type{}) : with(std::false_type{}, std::true_type{});
+    } else {
+      second ? with(std::true_type{}, std::false_type{}) : with(std::false_type{}, std::false_type{});
+    }
   }
 
  private:
-  template <bool second>
+  template <bool second, bool linear>
   [[gnu::flatten]] void add(const T* pred, const T* above, const T* below, std::size_t count, const T* sample, std::size_t samples,
                             double* sums) const {
     const Loss loss = loss_;
@@ -93,7 +99,7 @@ class MeetingOf final : public Meeting<T> {
       for (std::size_t begin = 0; begin < samples; begin += few) {
         V value = 0.0, grad = 0.0, hess = 0.0;
         for (std::size_t j = begin; j < std::min(samples, begin + few); ++j) {
-          const Terms<V> terms = loss(x, V::all(sample[j]), tau, rest);
+          const Terms<V> terms = loss.template terms<linear>(x, V::all(sample[j]), tau, rest);
           value += terms.value;
           grad += terms.grad;
           if constexpr (second) hess += terms.hess;
@@ -223,15 +229,18 @@ class Run {
 
   /// The sum of the values; adds the derivatives, multiplied by `scale`, to the part's.
   double take(Scratch& own, std::size_t count, double scale) const {
-    KeptSum value;
-    for (std::size_t i = 0; i < count; ++i) {
-      const double* const sums = own.sums.data() + i / lanes * (kinds * LaneSums<T>::size);
-      const auto sum = [&](Of kind) { return LaneSums<T>::lane(sums + kind * LaneSums<T>::size, i % lanes); };
-      value.add(sum(value_sums));
-      own.by_grad.data()[i] += scale * sum(grad_sums);
-      own.by_hess.data()[i] += scale * sum(hess_sums);
-    }
-    return value.total();
+    double lane[simd::Sum<double>::size] = {};
+    simd::SumOfFew<double> value(lane);
+    double *const by_grad = own.by_grad.data(), *const by_hess = own.by_hess.data();
+    for_each_pack<double>(count, [&](std::size_t i, auto place, auto real) PYLOSS_INLINE_LAMBDA {
+      const double* const sums = own.sums.data() + i / lanes * (kinds * LaneSums<T>::size) + i % lanes;
+      const auto sum = [&](Of kind) PYLOSS_INLINE_LAMBDA { return LaneSums<T>::totals(sums + kind * LaneSums<T>::size); };
+      value.add(i, place, real.or_zero(sum(value_sums)));
+      real.store(by_grad + i, real.load(by_grad + i) + scale * sum(grad_sums));
+      if (call_.hess) real.store(by_hess + i, real.load(by_hess + i) + scale * sum(hess_sums));
+    });
+    value.store(lane);
+    return simd::Sum<double>::merge(lane);
   }
 
   static void write(const Results<T>& results, std::size_t first, std::size_t count, const double* from, T* scratch) {

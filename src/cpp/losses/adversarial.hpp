@@ -107,7 +107,7 @@ struct GradientPenalty : OfElements {
   }
 
  private:
-  /// Of float32 there are the first three alone; wider numbers, in which its sums are finished, have the same for each of its own.
+  /// float32 needs three scales; float64, in which the sums of its rows are finished, has the same ones for what float32 can hold.
   template <class V>
   static V scale_of(V largest) {
     const V scale = select(largest < 0x1p-40, 0x1p100, select(largest > 0x1p60, 0x1p-70, 1.0));

@@ -61,24 +61,26 @@ struct TDHuber : Huber {
 };
 
 /// One sample of the return against one quantile. `above` is what a sample above the prediction weighs (tau), `below` one below it. The
-/// Huber loss over kappa is s (u - kappa s / 2), s being u / kappa clipped to ±1: |u| where kappa is 0.
+/// Huber loss over kappa is s (u - kappa s / 2), s being u / kappa clipped to ±1: |u| where kappa is 0, which is a constant of the loop.
 struct QuantileHuber {
   static constexpr auto name = "quantile_huber";
   double kappa;
 
+  bool linear() const { return kappa == 0.0; }
   /// Whether kappa or its inverse has left the range of float32.
-  bool wide() const { return kappa != 0.0 && (kappa < 0x1p-100 || kappa > 0x1p100); }
+  bool wide() const { return !linear() && (kappa < 0x1p-100 || kappa > 0x1p100); }
 
-  template <class V>
-  Terms<V> operator()(V pred, V sample, V above, V below) const {
+  template <bool linear, class V>
+  Terms<V> terms(V pred, V sample, V above, V below) const {
     const V u = sample - pred, weight = select(u < 0.0, below, above);
-    if (kappa == 0.0) {
+    if constexpr (linear) {
       const V slope = weight * sign(u);
       return {.value = slope * u, .grad = -slope, .hess = 0.0 * slope};
+    } else {
+      const V inverse = std::min(1.0 / kappa, std::numeric_limits<double>::max());
+      const V s = clamp(u * inverse, -1.0, 1.0), slope = weight * s;
+      return {.value = slope * fma(s, V(-0.5 * kappa), u), .grad = -slope, .hess = select(abs(u) <= kappa, weight * inverse, 0.0 * slope)};
     }
-    const V inverse = std::min(1.0 / kappa, std::numeric_limits<double>::max());
-    const V s = clamp(u * inverse, -1.0, 1.0), slope = weight * s;
-    return {.value = slope * fma(s, V(-0.5 * kappa), u), .grad = -slope, .hess = select(abs(u) <= kappa, weight * inverse, 0.0 * slope)};
   }
 };
 

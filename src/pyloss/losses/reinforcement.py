@@ -231,5 +231,5 @@ class QuantileHuber(OfQuantiles):
     kappa: float = parameter(1.0, NON_NEGATIVE.number)
     name: ClassVar[str] = "quantile_huber"
     info: ClassVar[Info] = Info(
-        task="reinforcement learning", convex=True, differentiable=False, outliers="low", source="Dabney et al. 2018"
+        task="reinforcement learning", convex=True, differentiable=True, outliers="low", source="Dabney et al. 2018"
     )
