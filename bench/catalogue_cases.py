@@ -93,6 +93,35 @@ def quantiles(rows: int) -> Case:
     return _case(f"quantile of 9 levels, {rows} x 9", pred.size, contenders, truth, 4 * (18 + 1) * rows)
 
 
+def quantile_huber(rows: int, quantiles: int) -> Case:
+    """Meet every predicted quantile of a row with every target."""
+    random = np.random.default_rng(0)
+    pred, target = (draw(random, REAL, rows * quantiles).reshape(rows, quantiles) for _ in range(2))
+    loss, grad = pl.QuantileHuber(), aligned(pred.size).reshape(pred.shape)
+    contenders: dict[str, Contender] = {"pyloss": lambda: loss.value_and_grad(pred, target, out=grad)}
+    tau = ((np.arange(quantiles, dtype=np.float32) + 0.5) / quantiles)[:, None]
+
+    def formula(xp: Any, levels: Any, p: Any, t: Any) -> Any:
+        u = t[:, None] - p[:, :, None]
+        q = u.clip(-1, 1)
+        weight = xp.where(u < 0, 1 - levels, levels)
+        return (weight * q * (u - 0.5 * q)).mean(2).sum(1).mean()
+
+    if find_spec("torch"):
+        torch = import_module("torch")
+        levels = torch.from_numpy(tau)
+        add(contenders, "torch", by_torch(lambda _, p, t: formula(torch, levels, p, t), (pred, target)))
+    if find_spec("jax"):
+        add(contenders, "JAX", by_jax(partial(formula, import_module("jax.numpy"), tau), (pred, target)))
+    part = slice(0, 16)
+    value, slope = loss.value_and_grad(wide(pred[part]), wide(target[part]))
+    terms = reference.quantile_huber(pred[part], target[part])
+    np.testing.assert_allclose(value, terms[0].mean(), rtol=1e-12)
+    np.testing.assert_allclose(slope, terms[1] / len(terms[0]), rtol=1e-9, atol=1e-15)
+    truth = loss.value_and_grad(wide(pred), wide(target))
+    return _case(f"quantile_huber {rows} x {quantiles} x {quantiles}", pred.size, contenders, truth)
+
+
 def masks(name: str, samples: int, side: int) -> Case:
     """Compute a loss of overlapping masks."""
     random = np.random.default_rng(0)
@@ -421,6 +450,7 @@ def catalogue(few: int = 1) -> dict[str, Callable[[], Case]]:
         **{name: partial(elementwise, name, size) for name in others(Elementwise, ELEMENTWISE)},
         **{name: partial(row_loss, name, 16384 // few, 1000) for name in others(Rowwise, ("cross_entropy",))},
         "quantiles": partial(quantiles, 2 * MEBI // few),
+        "quantile_huber": partial(quantile_huber, 2048 // few, 200),
         **{name: partial(masks, name, 64 // few, 512) for name in ("dice", "jaccard", "tversky", "focal_tversky")},
         "lovasz": partial(lovasz, 16 // few, 512),
         **{f"box_iou {kind}": partial(paired_boxes, kind, 2 * MEBI // few) for kind in ("iou", "giou", "ciou")},

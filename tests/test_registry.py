@@ -11,6 +11,7 @@ import pytest
 
 import embedding_cases
 import pyloss as pl
+import quantile_cases
 import ranking_cases
 import region_cases
 import test_combination
@@ -47,7 +48,7 @@ every_class = pytest.mark.parametrize("cls", registered().values(), ids=register
 @every_class
 def test_loss_is_complete(cls):
     kinds = {
-        what_a_prediction_loss_lacks: LOSSES | region_cases.LOSSES,
+        what_a_prediction_loss_lacks: LOSSES | region_cases.LOSSES | quantile_cases.LOSSES,
         what_an_embedding_loss_lacks: embedding_cases.LOSSES,
         what_a_ranking_loss_lacks: ranking_cases.LOSSES,
     }
@@ -58,7 +59,7 @@ def test_loss_is_complete(cls):
 
 def test_every_loss_is_of_a_known_kind():
     others = {name: cls for name, cls in registered().items() if issubclass(cls, tuple(OTHERS))}
-    of_predictions = LOSSES | region_cases.LOSSES | ranking_cases.LOSSES
+    of_predictions = LOSSES | region_cases.LOSSES | quantile_cases.LOSSES | ranking_cases.LOSSES
     assert registered() == of_predictions | embedding_cases.LOSSES | others
 
 
@@ -116,8 +117,8 @@ def what_a_prediction_loss_lacks(cls):
         yield f"the domains info.extra of its inputs {cls.inputs[2:]}"
     if not set(cls.gradients) <= set(cls.inputs):
         yield f"inputs called {cls.gradients}, which it says it has derivatives by"
-    if not any(case.cls is cls for case in [*CASES, *region_cases.CASES]):
-        yield "a case in tests/cases.py or tests/region_cases.py"
+    if not any(case.cls is cls for case in [*CASES, *region_cases.CASES, *quantile_cases.CASES]):
+        yield "a case in tests/cases.py, tests/region_cases.py or tests/quantile_cases.py"
 
 
 def what_an_embedding_loss_lacks(cls):
@@ -221,13 +222,15 @@ def test_every_kernel_has_a_class():
     used = {name for cls in embedding_cases.LOSSES.values() for name in cls._kernels()}
     assert not of_embeddings - used, f"kernels without a class: {sorted(of_embeddings - used)}"
     assert not used - of_embeddings, f"classes without a kernel: {sorted(used - of_embeddings)}"
+    assert set(kernels.quantile_losses()) == set(quantile_cases.LOSSES)
     used = {name for cls in ranking_cases.LOSSES.values() for name in cls._kernels()}
     assert set(kernels.ranking_losses()) == used
 
 
 def test_every_reference_function_has_a_class():
     helpers = {"reduce"} | {f"{name}_count" for name in LOSSES}
-    assert set(reference.__all__) - helpers == set(LOSSES | region_cases.LOSSES) | set(test_root.NAMES)
+    public = set(LOSSES | region_cases.LOSSES | quantile_cases.LOSSES) | set(test_root.NAMES)
+    assert set(reference.__all__) - helpers == public
     helpers = {"mine"} | {given for _, given in GIVEN.values()}
     assert public_functions(metric_learning) - helpers == set(embedding_cases.LOSSES)
     assert public_functions(ranking) == set(ranking_cases.LOSSES)
@@ -251,6 +254,7 @@ def public_functions(module):
         (losses._elementwise.Elementwise, "Missing: there is no elementwise kernel 'no_such_kernel'; the list in"),
         (losses._rowwise.Rowwise, "Missing: there is no rowwise kernel 'no_such_kernel'; the list in registry.hpp"),
         (losses._overlap.MaskLoss, "Missing: there is no kernel 'no_such_kernel'; the lists in registry.hpp lack it"),
+        (losses._quantiles.OfQuantiles, "Missing: there is no kernel 'no_such_kernel'; the lists in registry.hpp lack"),
         (losses._embedding.EmbeddingLoss, "Missing: there is no kernel 'no_such_kernel'; the lists in registry.hpp"),
         (
             ElementwisePenalty,
@@ -276,6 +280,11 @@ def test_class_with_other_parameters_than_its_kernel_fails_at_once():
 
         class WrongToo(losses._overlap.MaskLoss):
             name = "dice"
+
+    with pytest.raises(ImportError, match="the kernel takes 1 parameters, the class has 0"):
+
+        class Flat(losses._quantiles.OfQuantiles):
+            name = "quantile_huber"
 
     with pytest.raises(ImportError, match="the kernel takes 1 parameters, the class declares 0"):
 

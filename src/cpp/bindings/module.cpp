@@ -25,5 +25,6 @@ PYBIND11_MODULE(PYLOSS_MODULE, m, pybind11::mod_gil_not_used()) {
   bindings::bind_boxes(m);
   bindings::bind_lovasz(m);
   bindings::bind_ranking(m);
+  bindings::bind_quantiles(m);
   bindings::bind_math(m);
 }

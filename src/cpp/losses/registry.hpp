@@ -58,7 +58,12 @@ using Elementwise = List<MSE, RMSE, MAE, Huber, Quantile, LogCosh, MSLE, MAPE, S
 using Rowwise = List<CrossEntropy, SoftmaxFocal, PolyCrossEntropy, GeneralizedCrossEntropy, SymmetricCrossEntropy,  // of the softmax
                      ArcFace, CosFace, SphereFace, AdaCos>;  // of the softmax of cosines, the label's with a margin
 
-using RowwiseSums = List<NLL, CategoricalCrossEntropy, KLDiv, JSDiv, Entropy, MultiHinge, Distillation>;  // sums over a row's elements
+using RowwiseSums = List<NLL, CategoricalCrossEntropy, KLDiv, JSDiv, Entropy, MultiHinge, Distillation,  // sums over a row's elements
+                         GradientPenalty>;                                                               // adversarial
+
+// reinforcement
+
+using OfQuantiles = List<QuantileHuber>;  // rows of quantiles against rows of samples
 
 using RankingLosses = List<RankLogistic, RankHinge, RankSquaredHinge, LambdaRank, ListNet, ListMLE>;
 

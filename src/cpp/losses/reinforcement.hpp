@@ -1,6 +1,7 @@
-// Reinforcement learning: losses of log-probabilities of the actions taken, and of predicted returns.
+// Reinforcement learning: losses of log-probabilities of the actions taken, and of predicted returns and their quantiles.
 #pragma once
 
+#include <algorithm>
 #include <limits>
 
 #include "regression.hpp"
@@ -57,6 +58,30 @@ struct GRPO {
 /// The Huber loss of the temporal difference.
 struct TDHuber : Huber {
   static constexpr auto name = "td_huber";
+};
+
+/// One sample of the return against one quantile. `above` is what a sample above the prediction weighs (tau), `below` one below it. The
+/// Huber loss over kappa is s (u - kappa s / 2), s being u / kappa clipped to ±1: |u| where kappa is 0, which is a constant of the loop.
+struct QuantileHuber {
+  static constexpr auto name = "quantile_huber";
+  double kappa;
+
+  bool linear() const { return kappa == 0.0; }
+  /// Whether kappa or its inverse has left the range of float32.
+  bool wide() const { return !linear() && (kappa < 0x1p-100 || kappa > 0x1p100); }
+
+  template <bool linear, class V>
+  Terms<V> terms(V pred, V sample, V above, V below) const {
+    const V u = sample - pred, weight = select(u < 0.0, below, above);
+    if constexpr (linear) {
+      const V slope = weight * sign(u);
+      return {.value = slope * u, .grad = -slope, .hess = 0.0 * slope};
+    } else {
+      const V inverse = std::min(1.0 / kappa, std::numeric_limits<double>::max());
+      const V s = clamp(u * inverse, -1.0, 1.0), slope = weight * s;
+      return {.value = slope * fma(s, V(-0.5 * kappa), u), .grad = -slope, .hess = select(abs(u) <= kappa, weight * inverse, 0.0 * slope)};
+    }
+  }
 };
 
 }  // namespace pyloss

@@ -272,6 +272,23 @@ def power(
 def power(
     x: numpy.typing.NDArray[numpy.float64], y: float, less_one: bool, out: numpy.typing.NDArray[numpy.float64]
 ) -> None: ...
+def quantile_losses() -> dict[str, int]:
+    """
+    Name -> number of parameters of every kernel of quantiles.
+    """
+
+def quantiles(
+    terms: collections.abc.Sequence[tuple[str, collections.abc.Sequence[float]]],
+    pred: Operand,
+    target: Operand,
+    weight: Operand | None,
+    value: Operand | None,
+    grad: Operand | None,
+    hess: Operand | None,
+    scale: collections.abc.Sequence[float],
+    float64: bool,
+    threads: int,
+) -> list[float]: ...
 def ranking(
     loss: str,
     parameters: collections.abc.Sequence[float],

@@ -2,7 +2,7 @@
 
 from ._evaluate import evaluate
 from ._loss import Info, Loss, PredictionLoss, find, registered
-from .adversarial import GANDiscriminator, GANGenerator
+from .adversarial import GANDiscriminator, GANGenerator, GradientPenalty
 from .binary import (
     BCE,
     AsymmetricFocal,
@@ -92,7 +92,7 @@ from .regression import (
     Tukey,
     Welsch,
 )
-from .reinforcement import GRPO, PolicyGradient, PPOClip, TDHuber
+from .reinforcement import GRPO, PolicyGradient, PPOClip, QuantileHuber, TDHuber
 from .segmentation import Dice, FocalTversky, Jaccard, Lovasz, Tversky
 
 __all__ = [
@@ -147,6 +147,7 @@ __all__ = [
     "GaussianNLL",
     "GemanMcClure",
     "GeneralizedCrossEntropy",
+    "GradientPenalty",
     "GroupDRO",
     "GroupLasso",
     "Hinge",
@@ -181,6 +182,7 @@ __all__ = [
     "PseudoHuber",
     "Quadruplet",
     "Quantile",
+    "QuantileHuber",
     "SigLIP",
     "SmoothL1",
     "SoftmaxFocal",

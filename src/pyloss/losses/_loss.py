@@ -77,6 +77,18 @@ def kernel_parameters(loss: object) -> list[float]:
     return [field.metadata["encode"](getattr(loss, field.name)) for field in fields]
 
 
+def check_kernels(cls: type, known: dict[str, int], names: tuple[str, ...]) -> None:
+    """Raise unless there are kernels of these names that take the parameters of a class that is being made."""
+    # The dataclass decorator has not run yet: fields still stand where they were declared.
+    fields = [value.metadata for value in cls.__dict__.values() if isinstance(value, dataclasses.Field)]
+    expected = sum(field["kernel"] for field in fields)
+    for name in names:
+        if name not in known:
+            raise ImportError(f"{cls.__name__}: there is no kernel {name!r}; the lists in registry.hpp lack it")
+        if known[name] != expected:
+            raise ImportError(f"{cls.__name__}: the kernel takes {known[name]} parameters, the class has {expected}")
+
+
 def find(name: str) -> type[Loss]:
     """Return the class of the loss called `name`."""
     if name not in _registry:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +21,7 @@ from .._arguments import (
 )
 from .._native import kernels
 from ._call import HESS, Call, maybe
-from ._loss import PredictionLoss, kernel_parameters, show_sum
+from ._loss import PredictionLoss, check_kernels, kernel_parameters, show_sum
 
 Terms = tuple[tuple[float, Any], ...]
 
@@ -45,17 +44,7 @@ class RegionLoss(PredictionLoss):
 
     @classmethod
     def _check_kernel(cls) -> None:
-        known = cls._known()
-        # The dataclass decorator has not run yet: fields still stand where they were declared.
-        fields = [value.metadata for value in cls.__dict__.values() if isinstance(value, dataclasses.Field)]
-        expected = sum(field["kernel"] for field in fields)
-        for name in cls._kernels():
-            if name not in known:
-                raise ImportError(f"{cls.__name__}: there is no kernel {name!r}; the lists in registry.hpp lack it")
-            if known[name] != expected:
-                raise ImportError(
-                    f"{cls.__name__}: the kernel takes {known[name]} parameters, the class has {expected}"
-                )
+        check_kernels(cls, cls._known(), cls._kernels())
 
     @property
     def _parameters(self) -> list[float]:

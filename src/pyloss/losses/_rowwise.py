@@ -31,6 +31,8 @@ class Rowwise(PredictionLoss):
     """A loss of its own kernel, or a sum of such losses."""
 
     targets: ClassVar[tuple[str, ...]] = (LABELS, PROBABILITIES)
+    # What messages call what a row is made of: what they are, many, one.
+    row: ClassVar[tuple[str, str, str]] = ("class scores", "classes", "class")
     # Fields that the row engine itself understands.
     engine: ClassVar[tuple[str, ...]] = ("class_weight", "label_smoothing", "softcap", "temperature", "ignore_index")
     # The field that gives each class a weight, in losses that have one.
@@ -99,10 +101,10 @@ class Rowwise(PredictionLoss):
         scores, target, teacher = (arrays.get(name) for name in ("pred", "target", "teacher"))
         assert scores is not None
         if scores.ndim == 0:
-            raise ValueError("pred: got a single number, wanted rows of class scores: shape (..., classes)")
+            raise ValueError(f"pred: got a single number, wanted rows of {self.row[0]}: shape (..., {self.row[1]})")
         shape, rows, classes = scores.shape, scores.shape[:-1], scores.shape[-1]
         if classes == 0:
-            raise ValueError(f"pred: got shape {shape}, wanted at least one class on the last axis")
+            raise ValueError(f"pred: got shape {shape}, wanted at least one {self.row[2]} on the last axis")
         labels = target is not None and _are_labels(target, shape)
         if target is not None:
             for _, loss in self._terms:

@@ -1,4 +1,4 @@
-"""Generative adversarial networks: losses of a discriminator's scores, for it and for the generator.
+"""Generative adversarial networks: losses of a discriminator's scores, for it and for the generator, and of gradients.
 
 A score is a logit where the game is about probabilities. Every game is to be minimised by either side.
 """
@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from .._arguments import choice
+from .._arguments import NON_NEGATIVE, choice, parameter
 from ._elementwise import Elementwise
 from ._loss import Info
+from ._rowwise import Targetless
 
 GAMES = ("minimax", "non_saturating", "least_squares", "hinge", "wasserstein")
 """In the order of C++'s enum Game."""
@@ -118,4 +119,47 @@ class GANGenerator(Elementwise):
         differentiable=True,
         outliers="medium",
         source="Goodfellow 2014, Mao 2017, Lim and Ye 2017, Arjovsky 2017",
+    )
+
+
+@dataclass(frozen=True)
+class GradientPenalty(Targetless):
+    r"""How far the lengths of gradients are from 1: keeps the critic of `GANDiscriminator("wasserstein")` Lipschitz.
+
+    .. math:: \ell = (\lVert g \rVert_2 - t)^2
+
+    `pred` has a critic's gradient (g) in each row: by one of its inputs, as a rule a random point between a real and a
+    fake sample, flattened: shape (..., d). One value a row, whose factor (Gulrajani's lambda, 10) is that of ``10 *
+    GradientPenalty()``. The derivatives are by the elements of g and go back into the framework that has made it. A row
+    of zeros has none: they are 0 there. float32, float64, float16, bfloat16 (integers and bool count as float64); no
+    square overflows or underflows.
+
+    Parameters
+    ----------
+    target : float, default 1
+        The length wanted (t), at least 0; 0 for the penalties R1 and R2 of Mescheder, which are half of it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a negative target; for arguments of the wrong type or shape.
+
+    References
+    ----------
+    Gulrajani et al., "Improved training of Wasserstein GANs", NIPS 2017; Mescheder, Geiger and Nowozin, "Which training
+    methods for GANs do actually converge?", ICML 2018.
+
+    Examples
+    --------
+    >>> import pyloss as pl
+    >>> pl.GradientPenalty().value_and_grad([[3.0, 4.0], [0.0, 0.0]])
+    (8.5, array([[2.4, 3.2],
+           [0. , 0. ]]))
+    """
+
+    target: float = parameter(1.0, NON_NEGATIVE.number)
+    name: ClassVar[str] = "gradient_penalty"
+    row: ClassVar[tuple[str, str, str]] = ("a gradient's elements", "elements", "element")
+    info: ClassVar[Info] = Info(
+        task="adversarial", convex=False, differentiable=False, outliers="high", source="Gulrajani et al. 2017"
     )

@@ -1,4 +1,4 @@
-"""Reinforcement learning: losses of log-probabilities of the actions taken, and of predicted returns.
+"""Reinforcement learning: losses of log-probabilities of actions taken, of predicted returns and of their quantiles.
 
 All are to be minimised: a policy's objective enters with its sign turned.
 """
@@ -11,6 +11,7 @@ from typing import ClassVar
 from .._arguments import NON_NEGATIVE, OPEN_UNIT, POSITIVE, REAL, parameter
 from ._elementwise import Elementwise
 from ._loss import Info
+from ._quantiles import OfQuantiles
 
 
 @dataclass(frozen=True)
@@ -186,4 +187,49 @@ class TDHuber(Elementwise):
     name: ClassVar[str] = "td_huber"
     info: ClassVar[Info] = Info(
         task="reinforcement learning", convex=True, differentiable=True, outliers="low", source="Mnih et al. 2015"
+    )
+
+
+@dataclass(frozen=True)
+class QuantileHuber(OfQuantiles):
+    r"""Quantile Huber loss of a return's distribution (QR-DQN): every predicted quantile against every sample.
+
+    .. math:: \ell = \sum_{i=1}^N \frac{1}{M} \sum_{j=1}^M |\tau_i - \mathbb{1}\{u_{ij} < 0\}|
+        \frac{L_\kappa(u_{ij})}{\kappa}, \qquad u_{ij} = \text{target}_j - \text{pred}_i, \quad
+        \tau_i = \frac{i - 1/2}{N}, \quad
+        L_\kappa(u) = u^2/2 \ \text{if}\ |u| \le \kappa\ \text{else}\ \kappa(|u| - \kappa/2)
+
+    With kappa = 0 it is the quantile regression loss, :math:`|\tau_i - \mathbb{1}\{u < 0\}| |u|`, whose slope at u = 0
+    is 0. `pred` has shape (..., N): the quantiles that are predicted for the value of one action of one state. `target`
+    has shape (..., M), and its other axes broadcast to those of `pred`: reward plus discounted quantiles (or samples)
+    of what follows, which is held constant. One value a row; weights are of rows. float32, float64, float16, bfloat16
+    (integers and bool count as float64). The N x M table is not stored, and sums over it are of float64.
+
+    Parameters
+    ----------
+    kappa : float, default 1
+        Difference at which the loss turns linear; at least 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a negative kappa; for arguments of the wrong type or shape.
+
+    References
+    ----------
+    Dabney, Rowland, Bellemare and Munos, "Distributional reinforcement learning with quantile regression", AAAI 2018,
+    equation 10 and algorithm 1, where the Huber loss is not yet divided by kappa, as it is in "Implicit quantile
+    networks for distributional reinforcement learning", ICML 2018.
+
+    Examples
+    --------
+    >>> import pyloss as pl
+    >>> pl.QuantileHuber().value_and_grad([[0.0, 2.0]], [[0.0, 4.0]])
+    (1.1875, array([[-0.125, -0.25 ]]))
+    """
+
+    kappa: float = parameter(1.0, NON_NEGATIVE.number)
+    name: ClassVar[str] = "quantile_huber"
+    info: ClassVar[Info] = Info(
+        task="reinforcement learning", convex=True, differentiable=True, outliers="low", source="Dabney et al. 2018"
     )

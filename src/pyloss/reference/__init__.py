@@ -16,7 +16,7 @@ from . import penalties as penalties
 from . import randomized as randomized
 from . import ranking as ranking
 from ._terms import reduce
-from .adversarial import gan_discriminator, gan_generator
+from .adversarial import gan_discriminator, gan_generator, gradient_penalty
 from .binary import (
     asymmetric_focal,
     bce,
@@ -78,7 +78,7 @@ from .regression import (
     tukey,
     welsch,
 )
-from .reinforcement import grpo, policy_gradient, ppo_clip, td_huber
+from .reinforcement import grpo, policy_gradient, ppo_clip, quantile_huber, td_huber
 from .segmentation import dice, focal_tversky, jaccard, lovasz, tversky
 
 __all__ = [
@@ -110,6 +110,7 @@ __all__ = [
     "gaussian_nll",
     "geman_mcclure",
     "generalized_cross_entropy",
+    "gradient_penalty",
     "grpo",
     "hinge",
     "huber",
@@ -134,6 +135,7 @@ __all__ = [
     "ppo_clip",
     "pseudo_huber",
     "quantile",
+    "quantile_huber",
     "reduce",
     "rmse",
     "smape",

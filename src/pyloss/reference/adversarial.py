@@ -1,11 +1,11 @@
-"""Generative adversarial networks: losses of a discriminator's scores."""
+"""Generative adversarial networks: losses of a discriminator's scores and gradients."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._terms import Array, JointTerms, Terms, unless_nan
+from ._terms import Array, JointTerms, Terms, times, unless_nan
 from .binary import sigmoid
 
 
@@ -45,3 +45,24 @@ def gan_generator(fake: ArrayLike, kind: str = "non_saturating") -> Terms:
     if kind == "least_squares":
         return (fake - 1) ** 2 / 2, fake - 1, np.ones_like(fake)
     return -fake, unless_nan(fake, -np.ones_like(fake)), np.zeros_like(fake)
+
+
+def gradient_penalty(pred: ArrayLike, target: float = 1.0) -> Terms:
+    """(‖g‖ - target)² of each row g (Gulrajani et al. 2017), by g: 2 (‖g‖ - target) g/‖g‖, 0 at a row of zeros.
+
+    The diagonal of the Hessian is 2 - 2 target/‖g‖ (1 - (g_i/‖g‖)²), where what the squares of the others share stands
+    for 1 - (g_i/‖g‖)²; at a row of zeros it is 0, unless target is, since ‖g‖² has one.
+    """
+    g = np.asarray(pred, np.float64)
+    with np.errstate(all="ignore"):
+        largest = np.max(abs(g), axis=-1, keepdims=True, initial=0.0)
+        unit = g / np.where((largest > 0) & np.isfinite(largest), largest, 1.0)
+        root = np.linalg.norm(unit, axis=-1, keepdims=True)
+        norm = np.where(np.isfinite(largest), root * largest, largest)
+        zero = norm == 0
+        direction = np.where(zero, 0.0, unit / root)
+        grad = np.where(norm > target, 2 * (1 - target / norm) * g, 2 * (norm - target) * direction)
+        others = (1 - np.eye(g.shape[-1])) @ (unit**2)[..., None]
+        across = np.where(np.isinf(norm), 0.0, others[..., 0] / root**2)
+        bend = np.where(zero, 2.0 * (target == 0), 2 - 2 * times(target / norm, across) if target else 2.0)
+    return ((norm - target) ** 2)[..., 0], np.where(zero, 0.0, grad), bend + np.zeros_like(g)

@@ -1,4 +1,4 @@
-"""Reinforcement learning: losses of log-probabilities of the actions taken, and of predicted returns."""
+"""Reinforcement learning: losses of log-probabilities of actions taken, of predicted returns and of their quantiles."""
 
 from __future__ import annotations
 
@@ -59,3 +59,25 @@ def grpo(
 def td_huber(pred: ArrayLike, target: ArrayLike, delta: float = 1.0) -> Terms:
     """Huber loss of a temporal difference (Mnih et al. 2015 clip the error to [-1, 1])."""
     return regression.huber(pred, target, delta)
+
+
+def quantile_huber(pred: ArrayLike, target: ArrayLike, kappa: float = 1.0) -> Terms:
+    """Σ_i mean_j |tau_i - 1{u < 0}| L(u) / kappa, u = target_j - pred_i, tau_i = (i + 1/2) / N (Dabney et al. 2018).
+
+    L is the Huber loss: over kappa, it is u²/(2 kappa) up to kappa, |u| - kappa/2 beyond, and |u| if kappa is 0. The
+    slope of that at 0 is 0.
+    """
+    pred, target = np.asarray(pred, np.float64), np.asarray(target, np.float64)
+    count = pred.shape[-1]
+    tau = ((np.arange(count) + 0.5) / count)[:, None]
+    u = residual(target[..., None, :], pred[..., :, None])
+    weight = np.where(u < 0, tau[::-1], tau)  # 1 - tau_i is the level as far from the other end
+    far = abs(u) > kappa
+    unit = u / kappa if kappa else np.sign(u)
+    terms = (
+        np.where(far, abs(u) - kappa / 2, unit * u / 2),
+        np.where(far, np.sign(u), unit),
+        unless_nan(u, np.where(far, 0.0, 1 / kappa if kappa else 0.0)),
+    )
+    value, slope, bend = (np.mean(weight * term, axis=-1) for term in terms)
+    return np.sum(value, axis=-1), -slope, bend
