@@ -329,6 +329,43 @@ PYLOSS_INLINE Pack<T> pow(Pack<T> x, double y) {
   return select((x > 0.0) & (x < inf), select(power < inf, whole, power), select(x == 0.0, at_zero, select(x == inf, at_infinity, nan)));
 }
 
+/// A logarithm in two parts, as powers need it.
+template <class T>
+using Logarithm = detail::Two<T>;
+
+template <class T>
+PYLOSS_INLINE Logarithm<T> select(Mask<T> where, Logarithm<T> a, Logarithm<T> b) {
+  return {select(where, a.high, b.high), select(where, a.low, b.low)};
+}
+
+/// log x for x positive and finite.
+template <class T>
+PYLOSS_INLINE Logarithm<T> log_parts(Pack<T> x) {
+  return detail::log_of(detail::split(x), Pack<T>(0.0));
+}
+
+/// That of the power x^y; 0 for y = 0, whatever x.
+template <class T>
+PYLOSS_INLINE Logarithm<T> log_of_power(Logarithm<T> log_x, double y) {
+  if (y == 0.0) return {0.0, 0.0};
+  const auto [y_high, y_low] = detail::in_parts<T>(y);
+  const auto [high, low] = detail::times(log_x, y_high, y_low);
+  const auto finite = abs(log_x.high) < infinity<T>;  // else that of 0 or of infinity
+  return {select(finite, high, log_x.high * y), select(finite, low, 0.0)};
+}
+
+/// a b e^x, finite and not 0 wherever that is, though a or e^x alone may be beyond the type's range; b is ordinary. At most 4 ULP.
+template <class T>
+PYLOSS_INLINE Pack<T> times_exp(Pack<T> a, std::type_identity_t<Pack<T>> b, Logarithm<T> x) {
+  using V = Pack<T>;
+  constexpr double bound = sizeof(T) == 4 ? 345.0 : 2800.0;  // beyond it the product is infinite or 0 for any a
+  const auto at = detail::exp_parts(clamp(x.high, -bound, bound));
+  const V power = at.high + at.low, first = round(0.5 * at.n);
+  // Each factor moves the product the same way, so that nothing between a and the result leaves the range.
+  const V half_way = V(simd::scale_by_power_of_two(a.v, first.v)) * (b * fma(power, x.low, power));
+  return simd::scale_by_power_of_two(half_way.v, (at.n - first).v);
+}
+
 /// (1 + x)^y for x >= 0. At most 2 ULP where |y| <= 4.
 template <class T>
 PYLOSS_INLINE Pack<T> pow1p(Pack<T> x, Pack<T> y) {

@@ -18,12 +18,14 @@ from .boxes import BoxIoU, box_iou
 from .groups import DemographicParity, EqualizedOdds, GroupDRO, WorstGroup
 from .likelihood import (
     BetaNLL,
+    GammaDeviance,
     GaussianCRPS,
     GaussianKL,
     GaussianNLL,
     LaplaceNLL,
     PoissonNLL,
     StudentTNLL,
+    TweedieDeviance,
 )
 from .metric_learning import (
     CORAL,
@@ -140,6 +142,7 @@ __all__ = [
     "FocalTversky",
     "GANDiscriminator",
     "GANGenerator",
+    "GammaDeviance",
     "GaussianCRPS",
     "GaussianKL",
     "GaussianNLL",
@@ -191,6 +194,7 @@ __all__ = [
     "Triplet",
     "Tukey",
     "Tversky",
+    "TweedieDeviance",
     "UncertaintyWeighted",
     "VICReg",
     "Welsch",
