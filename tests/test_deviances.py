@@ -7,6 +7,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import pyloss as pl
+from cases import Case, Expected
 
 pytestmark = pytest.mark.usefixtures("level")
 mpmath = pytest.importorskip("mpmath")
@@ -24,7 +25,9 @@ def exact(pred, target, power, *, log_input):
     p = mp.mpf(power) + (mp.mpf(10) ** -45 if power in (1.0, 2.0) else 0)
     a, b = 1 - p, 2 - p
     t, m = target, mp.exp(pred) if log_input else pred
-    value = 2 * (max(t, 0) ** b / (a * b) - t * m**a / a + m**b / b)
+    value = 0 if t == m else 2 * (max(t, 0) ** b / (a * b) - t * m**a / a + m**b / b)
+    p = mp.mpf(power)  # the derivatives have no limits
+    a, b = 1 - p, 2 - p
     if log_input:
         return value, 2 * (m**b - t * m**a), 2 * (b * m**b - a * t * m**a)
     return value, 2 * (m - t) * m**-p, 2 * (a * m + p * t) * m ** (-p - 1)
@@ -33,28 +36,42 @@ def exact(pred, target, power, *, log_input):
 @full_dtype
 @pytest.mark.parametrize("log_input", [False, True], ids=["mean", "log"])
 @pytest.mark.parametrize("power", POWERS)
-def test_powers_near_the_limits(power, log_input, dtype):
-    """To a few units of the result and of what it moves by if an input does, over many orders of magnitude."""
+@pytest.mark.parametrize("everywhere", [False, True], ids=["ordinary", "everywhere"])
+def test_powers_near_the_limits(everywhere, power, log_input, dtype):
+    """To a few units of the result and of what it moves by if an input or the power does."""
     rng = np.random.default_rng(0)
-    mean = 10.0 ** rng.uniform(-12, 12, 300)
-    target = mean * np.concatenate([10.0 ** rng.uniform(-12, 12, 150), 1 + 10.0 ** rng.uniform(-6, 0, 150)])
+    orders = (44 if dtype == np.float32 else 320) if everywhere else 12
+    mean = 10.0 ** rng.uniform(-orders, min(orders, 38 if dtype == np.float32 else 308), 120)
+    target = mean * np.concatenate([10.0 ** rng.uniform(-12, 12, 60), 1 + 10.0 ** rng.uniform(-6, 0, 60)])
+    if everywhere:
+        target[:60] = mean[rng.permutation(120)[:60]]
+        target = np.minimum(target, float(np.finfo(dtype).max) / 2)
     if power <= 0:
-        target *= rng.choice([-1, 1], 300)
+        target *= rng.choice([-1, 1], 120)
     pred, target = (np.log(mean) if log_input else mean).astype(dtype), target.astype(dtype)
     got = pl.TweedieDeviance(power, log_input).value_grad_hess(pred, target, reduction="none")
     eps, tiny = float(np.finfo(dtype).eps), float(np.finfo(dtype).smallest_subnormal)
     more = 1 + mp.mpf(2) ** -60
     for i, (x, t) in enumerate(zip(number(pred), number(target), strict=True)):
-        want, *moved = (exact(*at, power, log_input=log_input) for at in ((x, t), (x * more, t), (x, t * more)))
+        inputs = (x, t, mp.mpf(power)), (x * more, t, power), (x, t * more, power), (x, t, power * more)
+        want, *moved = (exact(*each, log_input=log_input) for each in inputs)
         for name, mine, truth, *ways in zip(("value", "grad", "hess"), got, want, *moved, strict=True):
             moves = [abs(way - truth) / (more - 1) for way in ways]
             if abs(truth) > float(np.finfo(dtype).max):
-                assert np.isinf(mine[i])
+                assert np.isinf(mine[i]), f"{name} at {pred[i]!r}, {target[i]!r}: {mine[i]!r}, {mp.nstr(truth, 9)}"
                 continue
             allowed = 12 * (eps * (abs(truth) + sum(moves)) + tiny)
             assert abs(mp.mpf(float(mine[i])) - truth) <= allowed, (
                 f"{name} at {x!r}, {t!r}: {mine[i]!r}, {mp.nstr(truth, 9)}"
             )
+
+
+@full_dtype
+@pytest.mark.parametrize("power", [-1.0, 0.0, 1.0, 1.5, 2.0, 3.0])
+def test_hard_values_of_logarithms(power, dtype):
+    case = Case(pl.TweedieDeviance, (("power", power), ("log_input", True)))
+    pred, target = case.hard(dtype)
+    Expected(case, pred, target).check(case.loss().value_grad_hess(pred, target, reduction="none"))
 
 
 @full_dtype

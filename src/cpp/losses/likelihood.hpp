@@ -104,7 +104,7 @@ struct StudentTNLL {
 
 /// 2 (t^b/(a b) - t m^a/a + m^b/b) with a = 1 - power, b = 2 - power, and its limits, of a mean m = pred, or exp(pred). All is written as
 /// the larger of m^b, t m^a and t^b, which alone may be out of range, times a bracket of l = |log(t/m)|, q = min(m, t)/max(m, t) and
-/// g = 1 - q. Swapping m and t swaps b and -a, so one bracket does for both sides. A negative target, below power 0, makes q negative.
+/// g = 1 - q. Swapping m and t swaps b and -a, so one bracket does for both sides. A negative target, up to power 0, makes q negative.
 struct TweedieDeviance {
   static constexpr auto name = "tweedie_deviance";
   double power, log_input;
@@ -159,16 +159,20 @@ struct TweedieDeviance {
       log_base = select(of_target, simd::log_of_power(log_target, b), log_base);
     }
 
+    // Where one of two terms has no part, q might lose the digits of the other.
     const double bend = of_log ? b : a, bend_target = of_log ? -a : power;
+    const auto everywhere = target == target, by_target = bend == 0.0 ? everywhere : bend_target == 0.0 ? !everywhere : above;
+    const auto log_bend =
+        select(by_target, simd::log_of_power(log_mean, of_log ? a : -power - 1.0), simd::log_of_power(log_mean, of_log ? b : -power));
     const auto inside = (of_log ? pred == pred : pred > 0.0) & (power >= 2.0   ? target > 0.0
                                                                 : power >= 1.0 ? target >= 0.0
                                                                                : target == target);
     const auto where_inside = [&](V x) { return select(inside, x, std::numeric_limits<double>::quiet_NaN()); };
     return {.value = where_inside(simd::times_exp(base, 2.0 * bracket, log_base)),
             .grad = where_inside(simd::times_exp(select(above, -target, 1.0), 2.0 * g, of_log ? to(b, a) : to(a, -power))),
-            .hess = where_inside(simd::times_exp(select(above, target, 1.0),
-                                                 2.0 * select(above, fma(V(bend), q, V(bend_target)), fma(V(bend_target), q, V(bend))),
-                                                 of_log ? to(b, a) : to(-power, -power - 1.0)))};
+            .hess = where_inside(simd::times_exp(select(by_target, target, 1.0),
+                                                 2.0 * select(by_target, fma(V(bend), q, V(bend_target)), fma(V(bend_target), q, V(bend))),
+                                                 log_bend))};
   }
 
  private:
