@@ -221,8 +221,11 @@ class Case:
             return pred, (np.log(target) if self.has("log_target") else target).astype(dtype)
         ends = [info.target.low, info.target.high]
         target = (rng.choice(ends, shape) if info.binary else _draw(rng, info.target, shape)).astype(dtype)
-        # Some parameters narrow the domain of pred: a rate must be positive.
-        return np.where(np.isnan(self.reference(pred, target)[0]), abs(pred), pred) if size else pred, target
+        # Some parameters narrow the domains: a rate must be positive, and so must the target of a gamma distribution.
+        for _ in range(2 if size else 0):
+            target = np.where(np.isnan(self.reference(abs(pred), target)[0]), target + 1, target).astype(dtype)
+            pred = np.where(np.isnan(self.reference(pred, target)[0]), abs(pred), pred)
+        return pred, target
 
     def hard(self, dtype: Any) -> tuple[np.ndarray, np.ndarray]:
         """Every hard prediction beside every hard target."""
@@ -301,6 +304,8 @@ def other_values(field: dataclasses.Field[Any]) -> list[Any]:
         return [word for word in choice.words if word != field.default]
     if check in (_arguments._optional_integer, _arguments.positive_integer):
         return [3]
+    if check is _arguments.tweedie_power:
+        return [0.0, 1.0, 2.0, 3.0, -1.0]
     if check is _arguments._weights_or_none:
         return [tuple(0.25 * c for c in range(CLASSES))]
     return []

@@ -59,7 +59,7 @@ FUNCTIONS = [
     "mine",
     "evaluate",
 ]
-MISSING = {"NegativeBinomialNLL", "GammaDeviance", "TweedieDeviance"}
+MISSING = {"NegativeBinomialNLL"}
 """Names that are still to come: this set only shrinks."""
 
 TESTED = [*LOSSES.values(), *region_cases.LOSSES.values(), *ranking_cases.LOSSES.values()]

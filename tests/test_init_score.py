@@ -309,7 +309,7 @@ def test_formulas_that_fall_for_ever(terms):
 @pytest.mark.parametrize(
     ("objective", "loss"),
     [("regression", pl.MSE()), ("poisson", pl.PoissonNLL()), ("binary", pl.BCEWithLogits()),
-     ("multiclass", pl.CrossEntropy())],
+     ("tweedie", pl.TweedieDeviance(log_input=True)), ("multiclass", pl.CrossEntropy())],
     ids=str,
 )  # fmt: skip
 @pytest.mark.parametrize("weighted", [False, True])

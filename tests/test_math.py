@@ -102,6 +102,29 @@ def test_powers_at_the_edges(native: ModuleType) -> None:
         np.testing.assert_allclose(out, want, rtol=3e-7)
 
 
+@pytest.mark.parametrize("y", [-4.0, -1.3, -0.5, 1e-3, 0.7, 1.5, 4.0])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_products_with_powers_out_of_range(native: ModuleType, dtype: str, y: float) -> None:
+    """Of all sizes, subnormal ones too: right wherever the product is in range."""
+    mp = pytest.importorskip("mpmath").mp.clone()
+    mp.prec = 200
+    kind, random = np.finfo(dtype), np.random.default_rng(0)
+    low, high = int(np.log2(kind.smallest_subnormal)), kind.maxexp
+    a, x = (np.ldexp(random.uniform(0.5, 1, 3000), random.integers(low, high, 3000)).astype(dtype) for _ in range(2))
+    a, x = a[(a > 0) & (x > 0)], x[(a > 0) & (x > 0)]
+    out = np.empty_like(x)
+    native.times_power(a, x, y, out)
+    inside = 0
+    for got, factor, base in zip(out, a, x, strict=True):
+        exact = mp.mpf(float(factor)) * mp.mpf(float(base)) ** mp.mpf(y)
+        if exact > mp.mpf(float(kind.max)):
+            assert got == np.inf
+            continue
+        inside += 1
+        assert abs(mp.mpf(float(got)) - exact) <= 4 * float(np.spacing(got))
+    assert inside > 500
+
+
 def test_the_measure_itself() -> None:
     """An error of one place is one ULP, and a wrong infinity or NaN is infinitely wrong."""
     x = np.array([1.0, 0.1, 1e-44], np.float32)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -93,9 +95,16 @@ def test_sklearn_metrics(weighted):
         (pl.MAE(), metrics.mean_absolute_error),
         (pl.Quantile(q=0.3), lambda t, p, **k: metrics.mean_pinball_loss(t, p, alpha=0.3, **k)),
         (pl.Hinge(), metrics.hinge_loss),
+        (pl.GammaDeviance(), metrics.mean_gamma_deviance),
+        *(
+            (pl.TweedieDeviance(p), partial(metrics.mean_tweedie_deviance, power=p))
+            for p in (-1.0, 0.0, 1.0, 1.5, 2.0, 3.0)
+        ),
     ]
     for loss, peer in peers:
         pred, target = inputs(loss)
+        if getattr(loss, "power", 0.0) >= 2.0:
+            target = target + 0.5
         assert_allclose(loss(pred, target, weight=weight), peer(target, pred, sample_weight=weight), **TIGHT)
 
 

@@ -306,11 +306,13 @@ POINTWISE = [
     ("lightgbm", "huber", {"alpha": 0.8}, pl.Huber(delta=0.8)),
     ("lightgbm", "quantile", {"alpha": 0.3}, pl.Quantile(q=0.3)),
     ("lightgbm", "poisson", {}, pl.PoissonNLL()),
+    ("lightgbm", "tweedie", {"tweedie_variance_power": 1.3}, 0.5 * pl.TweedieDeviance(1.3, log_input=True)),
     ("lightgbm", "binary", {}, pl.BCEWithLogits()),
     ("lightgbm", "binary", {"scale_pos_weight": 3.0}, pl.BCEWithLogits(pos_weight=3.0)),
     ("xgboost", "reg:absoluteerror", {}, pl.MAE()),
     ("xgboost", "reg:quantileerror", {"quantile_alpha": 0.3}, pl.Quantile(q=0.3)),
     ("xgboost", "count:poisson", {}, pl.PoissonNLL()),
+    ("xgboost", "reg:tweedie", {"tweedie_variance_power": 1.3}, 0.5 * pl.TweedieDeviance(1.3, log_input=True)),
     ("xgboost", "binary:logistic", {}, pl.BCEWithLogits()),
     ("xgboost", "binary:logistic", {"scale_pos_weight": 3.0}, pl.BCEWithLogits(pos_weight=3.0)),
 ]

@@ -296,6 +296,14 @@ def parameter(
     return dataclasses.field(default=default, metadata=metadata)
 
 
+def tweedie_power(value: Any, name: str) -> float:
+    """Return the power of a variance if there is a distribution with it, or raise."""
+    power = REAL.number(value, name)
+    if 0.0 < power < 1.0:
+        raise ValueError(f"{name}: got {power}, wanted a number at most 0 or at least 1")
+    return power
+
+
 def flag(default: bool, *, kernel: bool = True) -> Any:
     """Declare a parameter that is True or False."""
     return parameter(default, _flag, kernel=kernel)

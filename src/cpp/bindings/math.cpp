@@ -65,6 +65,19 @@ void raise(const Array<T>& x, double y, bool less_one, Array<T>& out) {
   });
 }
 
+template <class T>
+void times_power(const Array<T>& a, const Array<T>& x, double y, Array<T>& out) {
+  if (x.ndim() != 1 || a.ndim() != 1 || out.ndim() != 1 || a.size() != x.size() || x.size() != out.size()) {
+    throw std::logic_error("a, x and out must have one axis of the same length");
+  }
+  const T *const factors = a.data(), *const from = x.data();
+  T* to = out.mutable_data();
+  simd::for_each_pack<T>(static_cast<std::size_t>(x.size()), [&](std::size_t i, auto, auto lanes) {
+    const auto log = simd::log_of_power(simd::log_parts(lanes.load(from + i)), y);
+    lanes.store(to + i, simd::times_exp(lanes.load(factors + i), 1.0, log));
+  });
+}
+
 }  // namespace
 
 void bind_math(py::module_& m) {
@@ -76,6 +89,9 @@ void bind_math(py::module_& m) {
   m.def("power", &raise<float>, py::arg("x").noconvert(), py::arg("y"), py::arg("less_one"), py::arg("out").noconvert(),
         "x^y, or (1 + x)^y - 1.");
   m.def("power", &raise<double>, py::arg("x").noconvert(), py::arg("y"), py::arg("less_one"), py::arg("out").noconvert());
+  m.def("times_power", &times_power<float>, py::arg("a").noconvert(), py::arg("x").noconvert(), py::arg("y"), py::arg("out").noconvert(),
+        "a x^y, also where x^y alone is out of range.");
+  m.def("times_power", &times_power<double>, py::arg("a").noconvert(), py::arg("x").noconvert(), py::arg("y"), py::arg("out").noconvert());
 }
 
 }  // namespace pyloss::bindings

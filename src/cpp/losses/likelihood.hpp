@@ -103,6 +103,112 @@ struct StudentTNLL {
   }
 };
 
+/// 2 (t^b/(a b) - t m^a/a + m^b/b) with a = 1 - power, b = 2 - power, and its limits, of a mean m = pred, or exp(pred). All is written as
+/// the larger of m^b, t m^a and t^b, which alone may be out of range, times a bracket of l = |log(t/m)|, q = min(m, t)/max(m, t) and
+/// g = 1 - q. Swapping m and t swaps b and -a, so one bracket does for both sides. A negative target, up to power 0, makes q negative.
+struct TweedieDeviance {
+  static constexpr auto name = "tweedie_deviance";
+  double power, log_input;
+
+  template <class V>
+  Terms<V> operator()(V pred, V target) const {
+    const bool of_log = log_input != 0.0;
+    if (power == 0.0 && !of_log) {
+      const V r = pred - target;
+      return {.value = r * r, .grad = 2.0 * r, .hess = 2.0};
+    }
+    const double a = 1.0 - power, b = 2.0 - power;
+    const V size = abs(target);
+    const auto none = target == 0.0;
+    const auto log_target = simd::log_parts(size);
+    auto log_mean = log_target;
+    auto above = size > pred;  // t beyond m
+    V l, q, g;
+    if (of_log) {
+      log_mean = {pred, 0.0};
+      const V log_ratio = select(none, -infinite, (log_target.high - pred) + log_target.low);
+      above = log_ratio > 0.0;
+      l = abs(log_ratio);
+      const V e = exp_nonpositive(-l);
+      g = select(target < 0.0, 1.0 + e, -expm1(-l));
+      q = copysign(e, target);
+    } else {
+      const auto endless = pred == infinite;
+      log_mean = select(endless, {infinite, 0.0}, simd::log_parts(pred));
+      const V larger = select(above, target, pred);
+      g = select(endless, 1.0, select(above, target - pred, pred - target) / larger);
+      q = select(above, pred, target) / larger;
+      const V far = abs((log_target.high - log_mean.high) + (log_target.low - log_mean.low));
+      l = select(none, infinite, select(g < 0.5, -log1p(-g), far));
+    }
+
+    const auto to = [&](double under, double over) {
+      return select(above, simd::log_of_power(log_mean, over), simd::log_of_power(log_mean, under));
+    };
+    const Bracket low(b, -a), high(-a, b);
+    const V rate = select(above, high.rate, low.rate), up_to = min(l, select(above, high.most, low.most));
+    const V rise = select(rate == 0.0, up_to, -expm1(-rate * up_to) * select(above, high.inverse, low.inverse));
+    V bracket = select(above, high(rise, q, g), low(rise, q, g)), base = select(above, target, 1.0);
+    auto log_base = to(b, a);
+    if (power > 2.0) log_base = select(above, log_base, simd::log_of_power(log_target, b));
+    if (power < 1.0) {
+      const auto negative = target < 0.0;
+      const V share = abs(q), of_negative = select(above, 1.0 / a + share / b, 1.0 / b + share / a);
+      const auto of_target = power == 0.0 ? above : above & !negative;
+      bracket = power == 0.0 ? 0.5 * g * g : select(negative, of_negative, bracket);
+      base = select(above & !of_target, size, 1.0);
+      log_base = select(of_target, simd::log_of_power(log_target, b), log_base);
+    }
+
+    // Where one of two terms has no part, q might lose the digits of the other.
+    const double bend = of_log ? b : a, bend_target = of_log ? -a : power;
+    const auto everywhere = target == target, by_target = bend == 0.0 ? everywhere : bend_target == 0.0 ? !everywhere : above;
+    const auto log_bend =
+        select(by_target, simd::log_of_power(log_mean, of_log ? a : -power - 1.0), simd::log_of_power(log_mean, of_log ? b : -power));
+    const auto inside = (of_log ? pred == pred : pred > 0.0) & (power >= 2.0   ? target > 0.0
+                                                                : power >= 1.0 ? target >= 0.0
+                                                                               : target == target);
+    const auto where_inside = [&](V x) { return select(inside, x, std::numeric_limits<double>::quiet_NaN()); };
+    return {.value = where_inside(simd::times_exp(base, 2.0 * bracket, log_base)),
+            .grad = where_inside(simd::times_exp(select(above, -target, 1.0), 2.0 * g, of_log ? to(b, a) : to(a, -power))),
+            .hess = where_inside(simd::times_exp(select(by_target, target, 1.0),
+                                                 2.0 * select(by_target, fma(V(bend), q, V(bend_target)), fma(V(bend_target), q, V(bend))),
+                                                 log_bend))};
+  }
+
+ private:
+  static constexpr double infinite = std::numeric_limits<double>::infinity();
+
+  /// What multiplies the base where m is larger: (e^-ul - 1 + u g)/(-u v), u + v = 1, or where u < 0 that times e^ul. By
+  /// rise = (1 - e^-rl)/r for a rate r, whichever leaves a divisor that is not small.
+  struct Bracket {
+    double u, v, rate, inverse, most;
+    bool by_v;
+
+    Bracket(double of_larger, double of_smaller) : u(of_larger), v(of_smaller), by_v(std::abs(v) >= 0.5) {
+      rate = by_v ? std::abs(u) : -v;
+      inverse = rate == 0.0 ? 0.0 : 1.0 / rate;
+      most = by_v ? infinite : 100.0;  // there q outweighs the rise
+    }
+
+    template <class V>
+    PYLOSS_INLINE V operator()(V rise, V q, V g) const {
+      if (!by_v) return (g - q * rise) * (1.0 / u);
+      return (rise - (u < 0.0 ? (1.0 - rate * rise) * g : g)) * (1.0 / v);
+    }
+  };
+};
+
+struct GammaDeviance {
+  static constexpr auto name = "gamma_deviance";
+  double log_input;
+
+  template <class V>
+  Terms<V> operator()(V pred, V target) const {
+    return TweedieDeviance{.power = 2.0, .log_input = log_input}(pred, target);
+  }
+};
+
 /// With w = (target - pred)/scale: scale (w erf(w/√2) + 2 phi(w) - 1/√pi).
 struct GaussianCRPS {
   static constexpr auto name = "gaussian_crps";

@@ -345,6 +345,44 @@ PYLOSS_INLINE Pack<T> pow(Pack<T> x, double y) {
   return select((x > 0.0) & (x < inf), select(power < inf, whole, power), select(x == 0.0, at_zero, select(x == inf, at_infinity, nan)));
 }
 
+/// A logarithm in two parts, as powers need it.
+template <class T>
+using Logarithm = detail::Two<T>;
+
+template <class T>
+PYLOSS_INLINE Logarithm<T> select(Mask<T> where, Logarithm<T> a, Logarithm<T> b) {
+  return {select(where, a.high, b.high), select(where, a.low, b.low)};
+}
+
+/// log x for x positive and finite.
+template <class T>
+PYLOSS_INLINE Logarithm<T> log_parts(Pack<T> x) {
+  return detail::log_of(detail::split(x), Pack<T>(0.0));
+}
+
+/// That of the power x^y; 0 for y = 0, whatever x. Infinite logarithms, of 0 and of infinity, become large ones.
+template <class T>
+PYLOSS_INLINE Logarithm<T> log_of_power(Logarithm<T> log_x, double y) {
+  if (y == 0.0) return {0.0, 0.0};
+  const auto [y_high, y_low] = detail::in_parts<T>(y);
+  return detail::times<T>({clamp(log_x.high, -1e30, 1e30), log_x.low}, y_high, y_low);
+}
+
+/// a b e^x, finite and not 0 wherever that is, though e^x alone may be beyond the type's range; 0 where b is. At most 4 ULP.
+template <class T>
+PYLOSS_INLINE Pack<T> times_exp(Pack<T> a, std::type_identity_t<Pack<T>> b, Logarithm<T> x) {
+  using V = Pack<T>;
+  // Beyond the bound the product is infinite or 0 for any a. Small ones are raised first, so that what follows is not subnormal.
+  constexpr double bound = sizeof(T) == 4 ? 315.0 : 2700.0, raised = sizeof(T) == 4 ? 48.0 : 106.0;
+  constexpr double power_of_raised = sizeof(T) == 4 ? 0x1p48 : 0x1p106;
+  const auto small = abs(a) < power_of_raised * static_cast<double>(std::numeric_limits<T>::min());
+  const auto at = detail::exp_parts(clamp(x.high, -bound, bound));
+  const V power = at.high + at.low, n = at.n - select(small, raised, 0.0), first = round(0.5 * n);
+  // Each factor moves the product the same way, so that nothing between a and the result leaves the range.
+  const V start = simd::scale_by_power_of_two(select(small, a * power_of_raised, a).v, first.v);
+  return simd::scale_by_power_of_two(times_or_zero(b * fma(power, x.low, power), start).v, (n - first).v);
+}
+
 /// (1 + x)^y for x >= 0. At most 2 ULP where |y| <= 4.
 template <class T>
 PYLOSS_INLINE Pack<T> pow1p(Pack<T> x, Pack<T> y) {

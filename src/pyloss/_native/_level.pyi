@@ -334,6 +334,24 @@ def rowwise_losses() -> dict[str, int]:
     Name -> number of parameters of every rowwise kernel.
     """
 
+@typing.overload
+def times_power(
+    a: numpy.typing.NDArray[numpy.float32],
+    x: numpy.typing.NDArray[numpy.float32],
+    y: float,
+    out: numpy.typing.NDArray[numpy.float32],
+) -> None:
+    """
+    a x^y, also where x^y alone is out of range.
+    """
+
+@typing.overload
+def times_power(
+    a: numpy.typing.NDArray[numpy.float64],
+    x: numpy.typing.NDArray[numpy.float64],
+    y: float,
+    out: numpy.typing.NDArray[numpy.float64],
+) -> None: ...
 def tuples(
     loss: str,
     parameters: collections.abc.Sequence[float],

@@ -18,12 +18,14 @@ from .boxes import BoxIoU, box_iou
 from .groups import DemographicParity, EqualizedOdds, GroupDRO, WorstGroup
 from .likelihood import (
     BetaNLL,
+    GammaDeviance,
     GaussianCRPS,
     GaussianKL,
     GaussianNLL,
     LaplaceNLL,
     PoissonNLL,
     StudentTNLL,
+    TweedieDeviance,
 )
 from .metric_learning import (
     CORAL,
@@ -142,6 +144,7 @@ __all__ = [
     "FocalTversky",
     "GANDiscriminator",
     "GANGenerator",
+    "GammaDeviance",
     "GaussianCRPS",
     "GaussianKL",
     "GaussianNLL",
@@ -195,6 +198,7 @@ __all__ = [
     "Triplet",
     "Tukey",
     "Tversky",
+    "TweedieDeviance",
     "UncertaintyWeighted",
     "VICReg",
     "Welsch",

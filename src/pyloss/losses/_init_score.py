@@ -134,6 +134,18 @@ def _poisson(loss: Any, of: Sample) -> float:
     return math.log(mean) if loss.log_input else mean - float(loss.eps)
 
 
+def _positive_mean(loss: Any, of: Sample) -> float:
+    power = getattr(loss, "power", 2.0)
+    mean, least = of.mean(), float(of.target.min())
+    if power >= 2.0 and least <= 0.0:
+        raise ValueError(f"target: got {least:g}, wanted numbers in (0, inf) for {loss!r}")
+    if power >= 1.0 and least < 0.0:
+        raise ValueError(f"target: got {least:g}, wanted numbers in [0, inf) for {loss!r}")
+    if mean <= 0.0 and (power != 0.0 or loss.log_input):
+        raise _nothing_finite(loss, "only zeros" if not of.target.any() else f"targets with mean {mean:g}")
+    return math.log(mean) if loss.log_input else mean
+
+
 def _logit(loss: Any, of: Sample) -> float:
     smoothing, weight = loss.label_smoothing, 1.0 if loss.pos_weight is None else loss.pos_weight
     on, off = of.mean() * (1.0 - smoothing), of.mean(1.0 - of.target) * (1.0 - smoothing)
@@ -149,6 +161,8 @@ _CLOSED: dict[str, Callable[[Any, Sample], float]] = {
     "mae": lambda loss, of: of.quantile(0.5),
     "quantile": lambda loss, of: of.quantile(loss.q if isinstance(loss.q, float) else loss.q[0]),
     "poisson_nll": _poisson,
+    "gamma_deviance": _positive_mean,
+    "tweedie_deviance": _positive_mean,
     "bce_with_logits": _logit,
 }
 """Where the minimiser has a formula."""

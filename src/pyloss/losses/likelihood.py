@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import exp
 from typing import ClassVar
 
-from .._arguments import NON_NEGATIVE, POSITIVE, UNIT, flag, parameter
+from .._arguments import NON_NEGATIVE, POSITIVE, UNIT, flag, parameter, tweedie_power
 from ._elementwise import Elementwise
 from ._loss import Info
 
@@ -283,6 +283,106 @@ class StudentTNLL(Elementwise):
     def _parameters(self) -> list[float]:
         df = self.df
         return [df, math.lgamma(df / 2) - math.lgamma((df + 1) / 2) + math.log(df * math.pi) / 2]
+
+
+@dataclass(frozen=True)
+class GammaDeviance(Elementwise):
+    r"""Deviance of a gamma distribution: of positive targets whose errors grow with them.
+
+    .. math:: \ell = 2 \left(\log\frac{m}{\text{target}} + \frac{\text{target}}{m} - 1\right),
+        \qquad m = \text{pred} \ \text{or}\ e^{\text{pred}}
+
+    `TweedieDeviance` of power 2. The mean m and the target must be positive; the result is NaN where they are not.
+    With `log_input` value, gradient and curvature are twice those of the gamma objectives of XGBoost and LightGBM.
+    `target` broadcasts to `pred`, of any shape; float32, float64, float16, bfloat16 (integers and bool count as
+    float64).
+
+    Parameters
+    ----------
+    log_input : bool, default False
+        Whether `pred` is the logarithm of the mean, rather than the mean.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For arguments of the wrong type or shape.
+
+    References
+    ----------
+    sklearn.metrics.mean_gamma_deviance
+
+    Examples
+    --------
+    >>> import pyloss as pl
+    >>> round(pl.GammaDeviance()([2.0], [1.0]), 6)
+    0.386294
+    """
+
+    log_input: bool = flag(False)
+    name: ClassVar[str] = "gamma_deviance"
+    info: ClassVar[Info] = Info(
+        task="positive regression",
+        convex=False,
+        differentiable=True,
+        outliers="medium",
+        probabilistic=True,
+        source="sklearn mean_gamma_deviance",
+        target=POSITIVE,
+    )
+
+
+@dataclass(frozen=True)
+class TweedieDeviance(Elementwise):
+    r"""Deviance of distributions whose variance is a power of the mean.
+
+    .. math:: \ell = 2 \left(\frac{\max(t, 0)^{2-p}}{(1-p)(2-p)} - \frac{t\, m^{1-p}}{1-p} + \frac{m^{2-p}}{2-p}\right),
+        \qquad m = \text{pred} \ \text{or}\ e^{\text{pred}}
+
+    With t the target, and the limits at p = 1 (Poisson) and 2 (gamma); 0 is the squared error, between 1 and 2 lie
+    amounts with many zeros, 3 is the inverse Gaussian. The mean m must be positive but for p = 0; the target must not
+    be negative from p = 1 on, and must be positive from p = 2 on. Elsewhere the result is NaN. With `log_input` value,
+    gradient and curvature are twice those of the Tweedie objectives of XGBoost and LightGBM. `target` broadcasts to
+    `pred`, of any shape; float32, float64, float16, bfloat16 (integers and bool count as float64).
+
+    Parameters
+    ----------
+    power : float, default 1.5
+        p: 0 and below, or 1 and above.
+    log_input : bool, default False
+        Whether `pred` is the logarithm of the mean, rather than the mean.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a power between 0 and 1, of which there is no distribution; for arguments of the wrong type or
+        shape.
+
+    References
+    ----------
+    sklearn.metrics.mean_tweedie_deviance; Jorgensen, "Exponential dispersion models", Journal of the Royal
+    Statistical Society B 49 (1987).
+
+    Examples
+    --------
+    >>> import pyloss as pl
+    >>> pl.TweedieDeviance(power=0.0)([2.0], [1.0])
+    1.0
+    >>> round(pl.TweedieDeviance(power=1.5)([4.0], [1.0]), 6)
+    2.0
+    """
+
+    power: float = parameter(1.5, tweedie_power)
+    log_input: bool = flag(False)
+    name: ClassVar[str] = "tweedie_deviance"
+    info: ClassVar[Info] = Info(
+        task="positive regression",
+        convex=False,
+        differentiable=True,
+        outliers="medium",
+        probabilistic=True,
+        source="sklearn mean_tweedie_deviance",
+        target=NON_NEGATIVE,
+    )
 
 
 @dataclass(frozen=True)

@@ -31,12 +31,14 @@ from .binary import (
 from .boxes import box_iou
 from .likelihood import (
     beta_nll,
+    gamma_deviance,
     gaussian_crps,
     gaussian_kl,
     gaussian_nll,
     laplace_nll,
     poisson_nll,
     student_t_nll,
+    tweedie_deviance,
 )
 from .multiclass import (
     ada_cos,
@@ -103,6 +105,7 @@ __all__ = [
     "exponential",
     "focal",
     "focal_tversky",
+    "gamma_deviance",
     "gan_discriminator",
     "gan_generator",
     "gaussian_crps",
@@ -148,5 +151,6 @@ __all__ = [
     "td_huber",
     "tukey",
     "tversky",
+    "tweedie_deviance",
     "welsch",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -81,6 +82,62 @@ def student_t_nll(pred: ArrayLike, target: ArrayLike, scale: ArrayLike, df: floa
             (df * far - near + 2 * (df + 1) * far * near) / s / s,
         ),
     )
+
+
+def tweedie_deviance(pred: ArrayLike, target: ArrayLike, power: float = 1.5, log_input: bool = False) -> Terms:
+    """Deviance at variance mean^power (scikit-learn ``mean_tweedie_deviance``), where pred is the mean or its log.
+
+    NaN where mean or target are outside of the distribution's domain. A term beyond float64 outweighs the others.
+    """
+    pred, t = np.broadcast_arrays(np.asarray(pred, np.float64), np.asarray(target, np.float64))
+    a, b = 1 - power, 2 - power
+
+    def mean_to(y: Any) -> Array:
+        return np.asarray(np.exp(times(y, pred)) if log_input else pred**y)
+
+    def target_times_mean_to(y: Any) -> Array:
+        half = mean_to(y / 2)
+        return times(times(t, half), half)
+
+    def total(of_mean: Array, of_target: Array) -> Array:
+        both = np.isinf(of_mean) & np.isinf(of_target)
+        return np.where(both, np.where(m > t, of_mean, of_target), of_mean + of_target)
+
+    with np.errstate(all="ignore"):
+        m, log_mean = mean_to(1), pred if log_input else np.log(np.where(pred > 0, pred, 1))
+        if power == 0 and not log_input:
+            return (m - t) ** 2, 2 * (m - t), np.full_like(m, 2.0)
+        d = (t - m) / m
+        near = np.abs(d) < 0.5
+        log_near, log_target = np.log1p(np.where(near, d, 0)), np.log(np.where(t > 0, t, 1))
+        if power == 0:
+            close = apart = (m - t) ** 2 / 2
+            rest = (m, m)
+        elif power == 1:
+            close = m * ((1 + d) * log_near - d)
+            apart, rest = times(t, log_target - log_mean) - t + m, (times(t, log_mean), m)
+        elif power == 2:
+            close = d - log_near
+            apart, rest = log_mean - log_target + target_times_mean_to(-1) - 1, (log_mean, target_times_mean_to(-1))
+        else:
+            close = mean_to(b) * (np.expm1(b * log_near) - b * d) / (a * b)
+            rest = (target_times_mean_to(a) / a, mean_to(b) / b)
+            apart = np.maximum(t, 0) ** b / (a * b) - rest[0] + rest[1]
+        value = 2 * np.where(near, close, np.where(np.isinf(rest[0]) | np.isinf(rest[1]), np.inf, apart))
+        if log_input:
+            grad = 2 * total(mean_to(b), -target_times_mean_to(a))
+            hess = 2 * total(b * mean_to(b), -a * target_times_mean_to(a))
+        else:
+            grad = 2 * total(mean_to(a), -target_times_mean_to(-power))
+            hess = 2 * total(times(a, mean_to(-power)), power * target_times_mean_to(-power - 1))
+        inside = (np.isfinite(m) | np.isinf(m)) if log_input else m > 0
+        inside &= t > 0 if power >= 2 else t >= 0 if power >= 1 else t < np.inf
+        return np.where(inside, value, np.nan), np.where(inside, grad, np.nan), np.where(inside, hess, np.nan)
+
+
+def gamma_deviance(pred: ArrayLike, target: ArrayLike, log_input: bool = False) -> Terms:
+    """2 (log(mean/target) + target/mean - 1) (scikit-learn ``mean_gamma_deviance``); pred is the mean or its log."""
+    return tweedie_deviance(pred, target, 2.0, log_input)
 
 
 def erf(x: Array) -> Array:
