@@ -204,7 +204,8 @@ def elementwise(name: str, size: int) -> Case:
     random = np.random.default_rng(0)
     cls = registered()[name]
     info, gradients = cls.info, len(cls.gradients)
-    domains = [info.pred, UNIT if np.isinf(info.target.low) else info.target, *info.extra]
+    of_pred = info.target if name in OF_MEANS else info.pred
+    domains = [of_pred, UNIT if np.isinf(info.target.low) else info.target, *info.extra]
     inputs = tuple(
         draw(random, domain, size, binary=i == 1 and info.binary) for i, domain in enumerate(domains[: len(cls.inputs)])
     )
@@ -372,6 +373,8 @@ def accuracy() -> Iterator[tuple[str, str, float]]:
 
 ELEMENTWISE = ("mse", "mae", "huber", "quantile", "log_cosh", "poisson_nll", "bce_with_logits", "hinge")
 """Those in README's table; the others are in docs/benchmark.md."""
+OF_MEANS = ("gamma_deviance", "tweedie_deviance")
+"""Whose predictions are numbers like their targets."""
 ROWWISE = ((16384, 1000), (1024, 32768), (256, 131072), (1_000_000, 10))
 """Of cross-entropy; the others are measured in the first of these shapes."""
 
