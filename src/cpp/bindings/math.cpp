@@ -60,7 +60,7 @@ void raise(const Array<T>& x, double y, bool less_one, Array<T>& out) {
   T* to = out.mutable_data();
   simd::for_each_pack<T>(static_cast<std::size_t>(x.size()), [&](std::size_t i, auto, auto lanes) {
     const V at = lanes.load(from + i);
-    lanes.store(to + i, less_one ? simd::pow1pm1(at, V(y)) : simd::pow(at, y));
+    lanes.store(to + i, less_one ? simd::expm1(simd::times(simd::log1p_in_two(at), V(y))) : simd::pow(at, y));
   });
 }
 

@@ -46,7 +46,7 @@ auto with_named(std::string_view name, List<First, Others...>, Use&& use) {
 }
 
 using Elementwise = List<MSE, MAE, Huber, Quantile, LogCosh, MSLE, MAPE, SMAPE, SmoothL1, PseudoHuber, Expectile, EpsilonInsensitive, Tukey,
-                         Cauchy, Welsch, GemanMcClure, Barron,                                                 // regression
+                         Cauchy, Welsch, GemanMcClure, Barron, BarronOfAlpha, BarronOfC, BarronOfBoth,         // regression
                          PoissonNLL, GaussianNLL, BetaNLL, LaplaceNLL, StudentTNLL, GaussianCRPS, GaussianKL,  // likelihood
                          BCE, BCEWithLogits, Focal, AsymmetricFocal, Hinge, SquaredHinge, ModifiedHuber, Exponential,
                          Logistic,                                 // binary
@@ -58,7 +58,9 @@ using Elementwise = List<MSE, MAE, Huber, Quantile, LogCosh, MSLE, MAPE, SMAPE, 
 using Rowwise = List<CrossEntropy, SoftmaxFocal, PolyCrossEntropy, GeneralizedCrossEntropy, SymmetricCrossEntropy,  // of the softmax
                      ArcFace, CosFace, SphereFace, AdaCos>;  // of the softmax of cosines, the label's with a margin
 
-using RowwiseSums = List<NLL, CategoricalCrossEntropy, KLDiv, JSDiv, Entropy, MultiHinge, Distillation>;  // sums over a row's elements
+using RowwiseSums = List<NLL, CategoricalCrossEntropy, KLDiv, JSDiv, Entropy, MultiHinge, Distillation,  // sums over a row's elements
+                         SoftmaxFocalOfProbabilities, PolyCrossEntropyOfProbabilities, GeneralizedCrossEntropyOfProbabilities,
+                         SymmetricCrossEntropyOfProbabilities>;
 
 using RankingLosses = List<RankLogistic, RankHinge, RankSquaredHinge, LambdaRank, ListNet, ListMLE>;
 

@@ -60,6 +60,7 @@ from .multiclass import (
 )
 from .regression import (
     barron,
+    barron_adaptive,
     cauchy,
     epsilon_insensitive,
     expectile,
@@ -85,6 +86,7 @@ __all__ = [
     "arc_face",
     "asymmetric_focal",
     "barron",
+    "barron_adaptive",
     "bce",
     "bce_with_logits",
     "beta_nll",
