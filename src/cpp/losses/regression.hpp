@@ -274,7 +274,7 @@ struct BarronAt {
 
   V by_alpha() const {
     const auto [p, g] = growth();
-    const V k = 0.5 * alpha, scale = 1.0 / (k * k), m = expm1_above_tangent(-l);
+    const V k = 0.5 * alpha, scale = 1.0 / (k * k), m = lag();
     const V moment = select(abs(p) < 1e-8, l * l * (0.5 - p * (1.0 / 6.0)), scale * expm1_above_tangent(-p));  // e^-p L² phi_1
     const V apart = 0.5 * side * select(p < -1.0, scale * (1.0 + (p - 1.0) * g * g) - g * m * g, g * (moment - m) * g);
     const V close = 0.5 * scale * (0.5 * (g * b * (k * l - (1.0 + k) * drop) * g) - side * expm1(-side * half));
@@ -284,13 +284,13 @@ struct BarronAt {
   V by_alpha_twice() const {
     const auto [p, g] = growth();
     const V low = max(p, -1e4), k = 0.5 * alpha, inverse_k = 1.0 / k, scale = inverse_k * inverse_k * inverse_k;
-    const V m = expm1_above_tangent(-l), above = expm1_above_tangent(-p), lead = k - 1.0;
-    const V small = g * (2.0 * (l * l) * (l * series(p).one)) * g, rising = g * (2.0 * scale * (0.5 * p * p - above)) * g;
-    const V falling = scale * ((low * low - 2.0 * low + 2.0) * g * g - 2.0);  // each L³ phi_2
-    const V apart = select(abs(p) < 2.0, small, select(p > 0.0, rising, falling)) - g * m * m * g;
+    const V m = lag(), above = expm1_above_tangent(-p), lead = k - 1.0;
+    const V moment = select(abs(p) < 2.0, 2.0 * (l * l) * (l * series(p).one), 2.0 * scale * (0.5 * p * p - above));  // e^-p L³ phi_2
+    const V falling = scale * ((low * low - 2.0 * low + 2.0) * g * g - 2.0);                                          // L³ phi_2
+    const V apart = select(p > -2.0, g * (moment - m * m) * g, falling - g * m * m * g);
     const V close =
         g * (2.0 * scale * (p - above) - l * l * lead * inverse_k - 2.0 * l * (left - lead * (k + 1.0) / (k * k)) - drop * drop) * g;
-    const V inside = 0.25 * side * select((alpha > 1.5) & (l >= 1.0), close, apart);
+    const V inside = 0.25 * side * select((alpha > 1.5) & (l >= 2.0), close, apart);
     return by_alpha_limits(select(alpha < 0.0, -0.5 * scale, inf), inside);
   }
 
@@ -313,6 +313,9 @@ struct BarronAt {
     return {select(near, tiny, away.high), select(near, 0.0, away.low)};
   }
   Two of_alpha() const { return power({alpha, 0.0}, alpha / b * half); }
+  /// L - q
+  V lag() const { return select(l >= 1.0, l - drop, expm1_above_tangent(-l)); }
+
   /// p and e^(p/2): e^p may overflow where what it is multiplied by makes it finite.
   struct Growth {
     V p, root;

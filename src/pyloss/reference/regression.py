@@ -169,7 +169,8 @@ def barron(pred: ArrayLike, target: ArrayLike, alpha: ArrayLike = 1.0, c: ArrayL
     far = np.abs(u) > 1e100
     near, size = np.where(far, 1.0, u), np.where(far, np.abs(u), 1.0) / np.sqrt(b)
     z = near**2 / b
-    power = np.where(z < 1, np.expm1(a / 2 * np.log1p(np.minimum(z, 1))), (1 + z) ** (a / 2) - 1)
+    exponent = a / 2 * np.log1p(z)
+    power = np.where(np.abs(exponent) < 1, np.expm1(exponent), (1 + z) ** (a / 2) - 1)
     # (1 + z)^(a/2 - 1) and size^(a/2 - 1), by exponents that are not rounded.
     fall = ((1 + z) ** (a / 4) / np.sqrt(1 + z)) ** 2
     tail = (size ** (a / 4) / np.sqrt(size)) ** 2
