@@ -284,12 +284,12 @@ struct BarronAt {
   V by_alpha_twice() const {
     const auto [p, g] = growth();
     const V low = max(p, -1e4), k = 0.5 * alpha, inverse_k = 1.0 / k, scale = inverse_k * inverse_k * inverse_k;
-    const V m = lag(), above = expm1_above_tangent(-p), lead = k - 1.0;
-    const V moment = select(abs(p) < 2.0, 2.0 * (l * l) * (l * series(p).one), 2.0 * scale * (0.5 * p * p - above));  // e^-p L³ phi_2
-    const V falling = scale * ((low * low - 2.0 * low + 2.0) * g * g - 2.0);                                          // L³ phi_2
+    const V m = lag(), gone = -expm1(-p), lead = k - 1.0;
+    const V moment =
+        select(abs(p) < 2.0, 2.0 * (l * l) * (l * series(p).one), 2.0 * scale * (0.5 * p * (p - 2.0) + gone));  // e^-p L³ phi_2
+    const V falling = scale * ((low * low - 2.0 * low + 2.0) * g * g - 2.0);                                    // L³ phi_2
     const V apart = select(p > -2.0, g * (moment - m * m) * g, falling - g * m * m * g);
-    const V close =
-        g * (2.0 * scale * (p - above) - l * l * lead * inverse_k - 2.0 * l * (left - lead * (k + 1.0) / (k * k)) - drop * drop) * g;
+    const V close = g * (2.0 * scale * gone - l * l * lead * inverse_k - 2.0 * l * (left - lead * (k + 1.0) / (k * k)) - drop * drop) * g;
     const V inside = 0.25 * side * select((alpha > 1.5) & (l >= 2.0), close, apart);
     return by_alpha_limits(select(alpha < 0.0, -0.5 * scale, inf), inside);
   }
@@ -314,7 +314,10 @@ struct BarronAt {
   }
   Two of_alpha() const { return power({alpha, 0.0}, alpha / b * half); }
   /// L - q
-  V lag() const { return select(l >= 1.0, l - drop, expm1_above_tangent(-l)); }
+  V lag() const {
+    const V apart = select(far, l - 1.0, base.high - 1.0) + left + select(far, 0.0, base.low);
+    return select(l >= 1.0, apart, expm1_above_tangent(-l));
+  }
 
   /// p and e^(p/2): e^p may overflow where what it is multiplied by makes it finite.
   struct Growth {
