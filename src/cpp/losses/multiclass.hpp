@@ -458,29 +458,30 @@ struct Entropy : OfElements {
 /// weighted by a already.
 template <class Loss>
 struct OfProbabilities : OfElements {
-  static constexpr std::size_t leads = 1, totals = 2, from_totals = 3, sums = 5, factors = 4;
+  static constexpr std::size_t leads = 1, totals = 3, from_totals = 4, sums = 5, factors = 4;
 
   template <class V>
-  using Facts = RowFacts<V, leads + from_totals>;  // the largest score, log of the total, its inverse, 1 - p of the largest
+  using Facts =
+      RowFacts<V, leads + from_totals>;  // the largest score, log of the total, its inverse, 1 - p of the largest, mean of `of_target`
 
   template <class V>
   std::array<V, 1> lead(const Element<V>& e) const {
     return {e.x};
   }
   template <class V>
-  std::array<V, 2> total(const Element<V>& e, const Facts<V>& row) const {
+  std::array<V, 3> total(const Element<V>& e, const Facts<V>& row) const {
     const Exponentiated<V> x(e.x, row.lead[0]);
-    return {x.other(), x.tie()};
+    return {x.other(), x.tie(), times_or_zero(x.e, static_cast<const Loss&>(*this).of_target(e.a))};
   }
   template <class V>
-  std::array<V, 3> normalise(const std::array<V, 2>& total, const Facts<V>& row) const {
+  std::array<V, 4> normalise(const std::array<V, 3>& total, const Facts<V>& row) const {
     const V others = all_but_one(total[0], total[1], row.lead[0]), inverse = 1.0 / (1.0 + others);
-    return {log1p(others), inverse, others * inverse};
+    return {log1p(others), inverse, others * inverse, total[2] * inverse};
   }
   template <class V>
   std::array<V, 5> add(const Element<V>& e, const Facts<V>& row) const {
     const Exponentiated<V> x(e.x, row.lead[0]);
-    const auto [f, fall, bend] = term(class_of(x, row), e.a);
+    const auto [f, fall, bend] = term(class_of(x, row), e.a, row.lead[4]);
     const auto share = [&](V of) { return std::pair(select(x.largest, 0.0, of), select(x.largest, of, 0.0)); };
     const auto [falls, largest_fall] = share(fall);
     const auto [bends, largest_bend] = share(bend);
@@ -494,7 +495,7 @@ struct OfProbabilities : OfElements {
   ScoreTerms<V> derive(const Element<V>& e, const Facts<V>& row, const std::array<V, 4>& factor) const {
     const Exponentiated<V> x(e.x, row.lead[0]);
     const ClassProbability<V> at = class_of(x, row);
-    const auto [f, fall, bend] = term(at, e.a);
+    const auto [f, fall, bend] = term(at, e.a, row.lead[4]);
     // Of the largest, p may be nearly 1: all others are summed apart, so that nothing of theirs is lost.
     const auto of_others = [&](V others, V largest, V own) {
       return select(x.largest, others + (largest - own), (others + largest) - own);
@@ -511,8 +512,16 @@ struct OfProbabilities : OfElements {
     return {x.below - row.lead[1], p, complement(x, p, row.lead[3])};
   }
   template <class V>
-  OfLogP<V> term(const ClassProbability<V>& at, V a) const {
-    return static_cast<const Loss&>(*this).term(at, a);
+  OfLogP<V> term(const ClassProbability<V>& at, V a, V mean) const {
+    return static_cast<const Loss&>(*this).term(at, a, mean);
+  }
+};
+
+/// Where the mean of something over the classes is not needed.
+struct WithoutMean {
+  template <class V>
+  V of_target(V) const {
+    return 0.0;
   }
 };
 
@@ -523,32 +532,32 @@ OfLogP<V> weighted(const Loss& loss, const ClassProbability<V>& at, V a) {
   return {times_or_zero(a, of.f), times_or_zero(a, of.fall), times_or_zero(a, of.bend)};
 }
 
-struct SoftmaxFocalOfProbabilities : OfProbabilities<SoftmaxFocalOfProbabilities> {
+struct SoftmaxFocalOfProbabilities : OfProbabilities<SoftmaxFocalOfProbabilities>, WithoutMean {
   static constexpr auto name = "softmax_focal_of_probabilities";
   double gamma, alpha;
 
   template <class V>
-  OfLogP<V> term(const ClassProbability<V>& at, V a) const {
+  OfLogP<V> term(const ClassProbability<V>& at, V a, V) const {
     return weighted(SoftmaxFocal{gamma, alpha}, at, a);
   }
 };
 
-struct PolyCrossEntropyOfProbabilities : OfProbabilities<PolyCrossEntropyOfProbabilities> {
+struct PolyCrossEntropyOfProbabilities : OfProbabilities<PolyCrossEntropyOfProbabilities>, WithoutMean {
   static constexpr auto name = "poly_cross_entropy_of_probabilities";
   double epsilon;
 
   template <class V>
-  OfLogP<V> term(const ClassProbability<V>& at, V a) const {
+  OfLogP<V> term(const ClassProbability<V>& at, V a, V) const {
     return weighted(PolyCrossEntropy{epsilon}, at, a);
   }
 };
 
-struct GeneralizedCrossEntropyOfProbabilities : OfProbabilities<GeneralizedCrossEntropyOfProbabilities> {
+struct GeneralizedCrossEntropyOfProbabilities : OfProbabilities<GeneralizedCrossEntropyOfProbabilities>, WithoutMean {
   static constexpr auto name = "generalized_cross_entropy_of_probabilities";
   double q;
 
   template <class V>
-  OfLogP<V> term(const ClassProbability<V>& at, V a) const {
+  OfLogP<V> term(const ClassProbability<V>& at, V a, V) const {
     return weighted(GeneralizedCrossEntropy{q}, at, a);
   }
 };
@@ -559,12 +568,14 @@ struct SymmetricCrossEntropyOfProbabilities : OfProbabilities<SymmetricCrossEntr
   double alpha, beta;
 
   template <class V>
-  OfLogP<V> term(const ClassProbability<V>& at, V a) const {
-    using Hard = SymmetricCrossEntropy;
-    const V own = alpha * a, log_a = select(a > Hard::least, log(a), Hard::log_of_least);
-    // The probabilities add up to 1: taking the same from all logarithms changes no derivative, and a target of 0 has none then.
-    const V shifted = -beta * times_or_zero(at.p, log_a - Hard::log_of_least);
-    return {times_or_zero(own, -at.log_p) - beta * times_or_zero(at.p, log_a), own - shifted, shifted};
+  V of_target(V a) const {
+    return select(a > SymmetricCrossEntropy::least, log(a), SymmetricCrossEntropy::log_of_least);
+  }
+  /// The probabilities add up to 1: taking the same from all logarithms changes no derivative. Less their mean, they cancel least.
+  template <class V>
+  OfLogP<V> term(const ClassProbability<V>& at, V a, V mean) const {
+    const V own = alpha * a, log_a = of_target(a), centred = -beta * times_or_zero(at.p, log_a - mean);
+    return {times_or_zero(own, -at.log_p) - beta * times_or_zero(at.p, log_a), own - centred, centred};
   }
 };
 

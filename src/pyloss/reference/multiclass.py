@@ -209,8 +209,8 @@ def symmetric_cross_entropy(pred: ArrayLike, target: ArrayLike, alpha: float = 0
     t, u, p, q = _classes(pred, target)
     with np.errstate(all="ignore"):
         log_t = np.log(np.maximum(t, 1e-4))
-        # The probabilities add up to 1, so the logarithms may be counted from any other.
-        slope = -beta * times(p, log_t - np.log(1e-4))
+        # The probabilities add up to 1, so the logarithms may be counted from any number, such as their mean.
+        slope = -beta * times(p, log_t - _total(times(p, log_t)))
         value = times(alpha * t, -u) - beta * times(p, log_t)
         return _sum_over_classes(p, q, value, -alpha * t + slope, slope)
 
