@@ -7,7 +7,7 @@ curvature of all predictions in one pass; a penalty joins by its proximal step, 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,25 +21,8 @@ Floats = NDArray[np.float64]
 LOSS = pl.BCEWithLogits()
 
 
-@dataclass(frozen=True)
-class Penalty:
-    """The sum of the weights' sizes times l1 plus that of their squares times l2.
-
-    The last weight is the constant, and free.
-    """
-
-    l1: float = 0.0
-    l2: float = 0.0
-
-    def __call__(self, weights: Floats) -> float:
-        """Compute the penalty."""
-        return float(self.l1 * np.abs(weights[:-1]).sum() + self.l2 * np.square(weights[:-1]).sum())
-
-    def prox(self, weights: Floats, step: float) -> Floats:
-        """Return what minimises step times the penalty plus half the squared distance from `weights`."""
-        shrunk = np.sign(weights) * np.maximum(np.abs(weights) - step * self.l1, 0.0) / (1.0 + 2.0 * step * self.l2)
-        shrunk[-1] = weights[-1]
-        return shrunk
+Penalty: TypeAlias = pl.L1 | pl.L2 | pl.ElasticNet
+"""Of all weights but the last, which is the constant, and free."""
 
 
 def descend(
@@ -51,7 +34,8 @@ def descend(
     while steps < most:
         steps += 1
         slope = gradient(ahead)
-        new = penalty.prox(ahead - slope / bend, 1.0 / bend)
+        new = ahead - slope / bend
+        penalty.prox(new[:-1], 1.0 / bend, out=new[:-1])
         if (ahead - new) @ (new - weights) > 0.0:  # the momentum leads uphill
             momentum = 1.0
         grown = 0.5 + np.sqrt(0.25 + momentum**2)
@@ -91,7 +75,7 @@ def by_newton(features: Floats, target: Floats, penalty: Penalty) -> tuple[Float
             new = at + length * (best - at)
             new_value, by_pred, curvature = LOSS.value_grad_hess(features @ new, target)
             passes += 1
-            if new_value + penalty(new) <= value + penalty(at) or length < 1e-6:
+            if new_value + penalty(new[:-1]) <= value + penalty(at[:-1]) or length < 1e-6:
                 break
             length /= 2
         weights, value = new, new_value
@@ -106,14 +90,14 @@ def main() -> None:
     features = (features - features.mean(axis=0)) / features.std(axis=0)
     features = np.column_stack([features, np.ones(len(features))])
     train, test, seen, truth = train_test_split(features, target.astype(float), random_state=0, stratify=target)
-    penalties = {"L1": Penalty(l1=0.01), "L2": Penalty(l2=0.01), "elastic net": Penalty(l1=0.005, l2=0.005)}
+    penalties = {"L1": pl.L1(0.01), "L2": pl.L2(0.01), "elastic net": pl.ElasticNet(alpha=0.01, l1_ratio=0.5)}
 
     print(f"{len(seen)} tumours to learn from, {len(truth)} to test on, {features.shape[1] - 1} measurements")
     print(f"{'penalty':>12} {'by':>9} {'passes':>7} {'objective':>10} {'weights not 0':>14} {'accuracy':>9}")
     for name, penalty in penalties.items():
         for method, fit in (("gradient", by_gradient), ("Newton", by_newton)):
             weights, passes = fit(train, seen, penalty)
-            objective = LOSS(train @ weights, seen) + penalty(weights)
+            objective = LOSS(train @ weights, seen) + penalty(weights[:-1])
             accuracy = ((test @ weights > 0) == truth).mean()
             used = np.count_nonzero(weights[:-1])
             print(f"{name:>12} {method:>9} {passes:>7} {objective:>10.6f} {used:>14} {accuracy:>9.1%}")

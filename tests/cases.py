@@ -123,7 +123,7 @@ class Case:
     by: int = 0  # the input whose derivatives the reference gives, of those that have derivatives
 
     def __str__(self) -> str:
-        behind = "".join(f", {name}={value}" for name, value in zip(self.cls.inputs[2:], self.extra, strict=False))
+        behind = "".join(f", {name}={value}" for name, value in zip(self.inputs[2:], self.extra, strict=False))
         return f"{self.bare()!r}{behind}"
 
     def bare(self) -> Any:
@@ -141,17 +141,31 @@ class Case:
         return loss if self.plain else Bound(loss, self.extra)
 
     @property
+    def inputs(self) -> tuple[str, ...]:
+        return self.bare()._names()  # type: ignore[no-any-return]
+
+    @property
+    def gradients(self) -> tuple[str, ...]:
+        """The inputs that it has derivatives by."""
+        return self.bare()._gradients() if issubclass(self.cls, Elementwise) else self.cls.gradients
+
+    @property
+    def domains(self) -> tuple[Interval, ...]:
+        """Of the inputs behind `target`."""
+        return domains_behind(self.cls, dict(self.parameters))
+
+    @property
     def plain(self) -> bool:
         """Whether it takes `pred` and `target` and nothing else."""
-        return self.cls.inputs == PredictionLoss.inputs
+        return self.inputs == PredictionLoss.inputs
 
     def takes(self, argument: str) -> bool:
         """Whether there is such an argument: some losses have no target."""
-        return argument != "target" or len(self.cls.inputs) > 1
+        return argument != "target" or len(self.inputs) > 1
 
     def called(self, argument: str) -> str:
         """What messages call `pred` and `target`."""
-        return dict(zip(PredictionLoss.inputs, self.cls.inputs, strict=False)).get(argument, argument)
+        return dict(zip(PredictionLoss.inputs, self.inputs, strict=False)).get(argument, argument)
 
     @property
     def name(self) -> str:
@@ -180,8 +194,16 @@ class Case:
 
     def terms(self, *inputs: Any, **changed: Any) -> Any:
         """The reference's value and its derivatives by one input."""
-        value, grad, hess = getattr(reference, self.name)(*inputs, **(dict(self.parameters) | changed))
-        return (value, grad, hess) if len(self.cls.gradients) == 1 else (value, grad[self.by], hess[self.by])
+        parameters, by = dict(self.parameters) | changed, self.by
+        if free := [name for name, _ in self.cls.info.optional if parameters.get(name, 0) is None]:
+            # The reference has derivatives by all that may be an input.
+            parameters |= dict(zip(free, inputs[len(inputs) - len(free) :], strict=True))
+            value, grad, hess = getattr(reference, f"{self.name}_adaptive")(*inputs[: -len(free)], **parameters)
+            names = [*self.cls.gradients, *(name for name, _ in self.cls.info.optional)]
+            by = names.index(self.gradients[by])
+        else:
+            value, grad, hess = getattr(reference, self.name)(*inputs, **parameters)
+        return (value, grad[by], hess[by]) if isinstance(grad, tuple) else (value, grad, hess)
 
     def reference_inputs(self, pred: Any, target: Any, teacher: Any = None) -> tuple[Any, ...]:
         """What the loss takes of these, and a teacher if it wants one."""
@@ -189,7 +211,7 @@ class Case:
             return (pred,)
         if issubclass(self.cls, Taught):
             return pred, target, teacher_of(target, pred.shape[-1]) if teacher is None else teacher
-        return (pred, target, *self.extra)[: len(self.cls.inputs)]
+        return (pred, target, *self.extra)[: len(self.inputs)]
 
     @property
     def scale(self) -> float:
@@ -287,8 +309,8 @@ def _draw(rng: np.random.Generator, domain: Interval, shape: tuple[int, ...]) ->
 def draw_inputs(case: Case, size: int, dtype: Any = np.float64, seed: int = 0) -> tuple[np.ndarray, ...]:
     """Random arrays of the declared domains for all inputs of a loss."""
     rng = np.random.default_rng((seed, 1))
-    extra = (_draw(rng, domain, (size,)).astype(dtype) for domain in case.cls.info.extra)
-    return (*case.draw(size, dtype, seed), *extra)[: len(case.cls.inputs)]
+    extra = (_draw(rng, domain, (size,)).astype(dtype) for domain in case.domains)
+    return (*case.draw(size, dtype, seed), *extra)[: len(case.inputs)]
 
 
 def other_values(field: dataclasses.Field[Any]) -> list[Any]:
@@ -313,18 +335,32 @@ def other_values(field: dataclasses.Field[Any]) -> list[Any]:
 
 def settings(cls: type[PredictionLoss]) -> Iterator[Case]:
     """The default, each parameter changed alone, and all of them together in two ways; once with other inputs too."""
-    domains = () if issubclass(cls, Rowwise) else cls.info.extra  # a teacher is made of the target
-    extra, other = (tuple(_numbers_in(domain)[i] for domain in domains) for i in (0, 1))
-    yield Case(cls, extra=extra)
-    if other:
-        yield Case(cls, extra=other)
     fields = {field.name: other_values(field) for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    for name, values in fields.items():
-        for value in values:
-            yield Case(cls, ((name, value),), extra)
+    for name, _ in cls.info.optional:
+        fields[name].append(None)
+    each = [(name, value) for name, values in fields.items() for value in values]
+    both = [tuple((name, values[which]) for name, values in fields.items() if values) for which in (0, -1)]
+    yield made(cls, ())
+    if cls.info.extra and not issubclass(cls, Rowwise):
+        yield made(cls, (), 1)
+    for name, value in each:
+        yield made(cls, ((name, value),))
     if len(fields) > 1:
-        for which in (0, -1):
-            yield Case(cls, tuple((name, values[which]) for name, values in fields.items() if values), extra)
+        yield from (made(cls, parameters) for parameters in both)
+
+
+def made(cls: type[PredictionLoss], parameters: tuple[tuple[str, Any], ...], which: int = 0) -> Case:
+    """A case with one number for each input behind `target`."""
+    extra = (_numbers_in(domain)[which] for domain in domains_behind(cls, dict(parameters)))
+    return Case(cls, parameters, tuple(extra))
+
+
+def domains_behind(cls: type[PredictionLoss], parameters: dict[str, Any]) -> tuple[Interval, ...]:
+    """Domains of the inputs behind `target`; a teacher is made of the target."""
+    if issubclass(cls, Rowwise):
+        return ()
+    optional = (domain for name, domain in cls.info.optional if parameters.get(name, 0) is None)
+    return *cls.info.extra, *optional
 
 
 def _numbers_in(domain: Interval) -> list[float]:
@@ -417,7 +453,8 @@ class Expected:
         else:
             yield [(self.case, wide(self.pred) * (1 + _STEP), self.target)]
         if self.target.dtype.kind not in "iub":
-            yield [(self.case, self.pred, wide(self.target) * (1 + _STEP))]
+            each = ways if self.case.name == "symmetric_cross_entropy" else [_STEP]  # which takes their logarithms
+            yield [(self.case, self.pred, wide(self.target) * (1 + way)) for way in each]
         if issubclass(self.case.cls, Taught):
             teacher = teacher_of(self.target, self.pred.shape[-1])
             yield [(self.case, self.pred, self.target, teacher * (1 + way)) for way in ways]

@@ -94,17 +94,17 @@ def test_reference_derivatives_are_exact(case, probabilities, request):
     check_float64(in_float64, terms, sizes, floors)
 
 
-BY_OTHERS = [replace(case, by=by) for case in CASES for by in range(1, len(case.cls.gradients))]
+BY_OTHERS = [replace(case, by=by) for case in CASES for by in range(1, len(case.gradients))]
 
 
-@pytest.mark.parametrize("case", BY_OTHERS, ids=lambda case: f"{case} by {case.cls.gradients[case.by]}")
+@pytest.mark.parametrize("case", BY_OTHERS, ids=lambda case: f"{case} by {case.gradients[case.by]}")
 def test_reference_derivatives_by_other_inputs_are_exact(case, request):
     inputs = draw_inputs(case, 40)
     if case.name in ("gaussian_nll", "beta_nll"):  # below eps the derivative is that at eps, as in torch
         inputs = (*inputs[:2], inputs[2] + (case.has("eps") or 0.0))
     expected = Expected(replace(case, extra=inputs[2:]), *inputs[:2])
     in_float64, sizes, floors = expected.terms, expected.sizes, expected.floors
-    place = case.cls.inputs.index(case.cls.gradients[case.by])
+    place = case.inputs.index(case.gradients[case.by])
 
     request.getfixturevalue("exact")
     precise = [number(each) for each in inputs]

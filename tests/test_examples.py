@@ -46,3 +46,10 @@ def test_both_methods_find_the_same_weights(capsys):
         assert newton[3] > 90
     used = [row[2] for row in rows[::2]]
     assert used[0] < used[2] < used[1] == 30
+
+
+def test_a_weight_of_the_rare_class_pays(capsys):
+    _, _, plain, balanced, weighted, focal, asymmetric = shown("imbalanced.py", capsys)
+    for precision, accuracy in (row[-2:] for row in (balanced, weighted, focal, asymmetric)):
+        assert accuracy > plain[-1] + 10
+        assert precision > plain[-2]

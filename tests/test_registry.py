@@ -115,6 +115,8 @@ def what_a_prediction_loss_lacks(cls):
         yield "the domains info.target and info.pred"
     if len(cls.info.extra) != len(cls.inputs[2:]):
         yield f"the domains info.extra of its inputs {cls.inputs[2:]}"
+    if cls.info.optional and getattr(reference, f"{name}_adaptive", None) is None:
+        yield f"a reference function {name + '_adaptive'!r}, with derivatives by {dict(cls.info.optional)}"
     if not set(cls.gradients) <= set(cls.inputs):
         yield f"inputs called {cls.gradients}, which it says it has derivatives by"
     if not any(case.cls is cls for case in [*CASES, *region_cases.CASES, *quantile_cases.CASES]):
@@ -212,7 +214,8 @@ def test_docstring_examples_are_true(cls):
 
 def test_every_kernel_has_a_class():
     kernels = losses._elementwise.kernels
-    assert set(kernels.elementwise_losses()) | set(kernels.rowwise_losses()) == set(LOSSES) | set(test_root.NAMES)
+    known = {*kernels.elementwise_losses(), *kernels.rowwise_losses()}
+    assert {name for cls in LOSSES.values() for name in cls._kernels()} == known - set(test_root.NAMES)
     assert {name for name, cls in registered().items() if issubclass(cls, ElementwisePenalty)} == set(
         kernels.penalty_losses()
     )
@@ -229,6 +232,7 @@ def test_every_kernel_has_a_class():
 
 def test_every_reference_function_has_a_class():
     helpers = {"reduce"} | {f"{name}_count" for name in LOSSES}
+    helpers |= {f"{name}_adaptive" for name, cls in LOSSES.items() if cls.info.optional}
     public = set(LOSSES | region_cases.LOSSES | quantile_cases.LOSSES) | set(test_root.NAMES)
     assert set(reference.__all__) - helpers == public
     helpers = {"mine"} | {given for _, given in GIVEN.values()}

@@ -61,7 +61,7 @@ void raise(const Array<T>& x, double y, bool less_one, Array<T>& out) {
   T* to = out.mutable_data();
   simd::for_each_pack<T>(static_cast<std::size_t>(x.size()), [&](std::size_t i, auto, auto lanes) {
     const V at = lanes.load(from + i);
-    lanes.store(to + i, less_one ? simd::pow1pm1(at, V(y)) : simd::pow(at, y));
+    lanes.store(to + i, less_one ? simd::expm1(simd::times(simd::log1p_in_two(at), V(y))) : simd::pow(at, y));
   });
 }
 
@@ -73,7 +73,7 @@ void times_power(const Array<T>& a, const Array<T>& x, double y, Array<T>& out) 
   const T *const factors = a.data(), *const from = x.data();
   T* to = out.mutable_data();
   simd::for_each_pack<T>(static_cast<std::size_t>(x.size()), [&](std::size_t i, auto, auto lanes) {
-    const auto log = simd::log_of_power(simd::log_parts(lanes.load(from + i)), y);
+    const auto log = simd::log_of_power(simd::log_in_two(lanes.load(from + i)), y);
     lanes.store(to + i, simd::times_exp(lanes.load(factors + i), 1.0, log));
   });
 }

@@ -31,7 +31,8 @@ class RowSumsOf final : public RowSums<T> {
   using Base::tile_rows;
   using V = Pack<T>;
   using Start = typename Base::Start;
-  using Facts = RowFacts<V, Loss::leads>;
+  static constexpr std::size_t leads = Loss::leads + Loss::from_totals;
+  using Facts = RowFacts<V, leads>;
   using Adder = std::conditional_t<sizeof(T) == 4, simd::SumOfFew<T>, simd::Sum<T>>;
   static constexpr std::size_t places = tile_rows / V::lanes;
 
@@ -39,6 +40,7 @@ class RowSumsOf final : public RowSums<T> {
   explicit RowSumsOf(const double* parameters) : loss_(with_parameters<Loss>(parameters)) {}
 
   bool has_lead() const override { return Loss::leads != 0; }
+  bool has_totals() const override { return Loss::totals != 0; }
   bool has_teacher() const override { return Loss::teacher; }
   bool label_alone() const override { return Loss::label_alone && labels_; }
 
@@ -71,6 +73,20 @@ class RowSumsOf final : public RowSums<T> {
     }
   }
 
+  void total(const RowBlock<T>& block) override {
+    if constexpr (Loss::totals != 0) labels_ ? total_pass<true>(block) : total_pass<false>(block);
+  }
+
+  void finish_totals() override {
+    if constexpr (Loss::totals != 0) {
+      for_each_sum<Loss::totals>(
+          [&](std::size_t i, const auto& sums) { store(loss_.normalise(sums, facts_of_rows(i)), lead_ + Loss::leads, i); });
+      clear_sums();
+      if (tile_) return;
+      for (auto& lead : lead_) std::fill_n(lead, tile_rows, lead[0]);
+    }
+  }
+
   void add(const RowBlock<T>& block) override { labels_ ? add_pass<true>(block) : add_pass<false>(block); }
 
   void add_label() override {
@@ -83,16 +99,11 @@ class RowSumsOf final : public RowSums<T> {
   }
 
   void finish() override {
-    if (!tile_ && !label_alone()) {
-      for (auto& sum : sum_) sum[0] = simd::Sum<T>::merge(sum);
-    }
-    for (std::size_t i = 0; i < (tile_ ? tile_rows : 1); i += Rows::lanes) {
-      std::array<Rows, Loss::sums> sums;
-      for (std::size_t s = 0; s < Loss::sums; ++s) sums[s] = Rows::load(sum_[s] + i);
+    for_each_sum<Loss::sums>([&](std::size_t i, const auto& sums) {
       const auto result = loss_.finish(sums, facts_of_rows(i));
       result.value.store(value_ + i);
-      for (std::size_t f = 0; f < Loss::factors; ++f) result.factor[f].store(factor_[f] + i);
-    }
+      store(result.factor, factor_, i);
+    });
     if (tile_) return;
     for (auto& factor : factor_) std::fill_n(factor, tile_rows, factor[0]);
   }
@@ -112,7 +123,29 @@ class RowSumsOf final : public RowSums<T> {
     classes_ = static_cast<double>(classes);
     labels_ = labels;
     for (auto& lead : lead_) std::fill_n(lead, tile_rows, Loss::lead_kind == Lead::sum ? 0.0 : -simd::infinity<double>);
+    clear_sums();
+  }
+
+  void clear_sums() {
     for (auto& sum : sum_) std::fill_n(sum, tile_rows, 0.0);
+  }
+
+  /// Calls use(i, sums) for every pack of rows from i on, or once for a single row.
+  template <std::size_t count, class Use>
+  void for_each_sum(Use&& use) {
+    if (!tile_ && !label_alone()) {
+      for (auto& sum : sum_) sum[0] = simd::Sum<T>::merge(sum);
+    }
+    for (std::size_t i = 0; i < (tile_ ? tile_rows : 1); i += Rows::lanes) {
+      std::array<Rows, count> sums;
+      for (std::size_t s = 0; s < count; ++s) sums[s] = Rows::load(sum_[s] + i);
+      use(i, sums);
+    }
+  }
+
+  template <std::size_t count>
+  static void store(const std::array<Rows, count>& from, double (*to)[tile_rows], std::size_t i) {
+    for (const Rows& each : from) each.store(*to++ + i);
   }
 
   void start(std::size_t i, const Start& row) {
@@ -126,13 +159,13 @@ class RowSumsOf final : public RowSums<T> {
 
   Facts facts(std::size_t i) const {
     Facts row{load(label_x_ + i), classes_, {}};
-    for (std::size_t k = 0; k < Loss::leads; ++k) row.lead[k] = load(lead_[k] + i);
+    for (std::size_t k = 0; k < leads; ++k) row.lead[k] = load(lead_[k] + i);
     return row;
   }
 
-  RowFacts<Rows, Loss::leads> facts_of_rows(std::size_t i) const {
-    RowFacts<Rows, Loss::leads> row{Rows::load(label_x_ + i), classes_, {}};
-    for (std::size_t k = 0; k < Loss::leads; ++k) row.lead[k] = Rows::load(lead_[k] + i);
+  RowFacts<Rows, leads> facts_of_rows(std::size_t i) const {
+    RowFacts<Rows, leads> row{Rows::load(label_x_ + i), classes_, {}};
+    for (std::size_t k = 0; k < leads; ++k) row.lead[k] = Rows::load(lead_[k] + i);
     return row;
   }
 
@@ -211,17 +244,29 @@ class RowSumsOf final : public RowSums<T> {
     }
   }
 
-  template <bool labels>
-  [[gnu::flatten]] void add_pass(const RowBlock<T>& block) {
-    auto sums = adders<Adder, Loss::sums>(sum_);
-    const Loss loss = loss_;
+  /// Adds up terms(element, facts), of which there are `count`.
+  template <bool labels, std::size_t count, class Terms>
+  PYLOSS_INLINE void sum_pass(const RowBlock<T>& block, Terms&& terms_of) {
+    auto sums = adders<Adder, count>(sum_);
     walk<labels>(
         block, [&](std::size_t i) { return facts(i); },
         [&](std::size_t at, auto place, auto lanes, const Element<V>& e, const Facts& row) PYLOSS_INLINE_LAMBDA {
-          const auto terms = loss.add(e, row);
-          for (std::size_t s = 0; s < Loss::sums; ++s) add_to(sums[s], at, place, lanes.or_zero(terms[s]));
+          const auto terms = terms_of(e, row);
+          for (std::size_t s = 0; s < count; ++s) add_to(sums[s], at, place, lanes.or_zero(terms[s]));
         });
-    for (std::size_t s = 0; s < Loss::sums; ++s) sums[s].store(sum_[s]);
+    for (std::size_t s = 0; s < count; ++s) sums[s].store(sum_[s]);
+  }
+
+  template <bool labels>
+  [[gnu::flatten]] void total_pass(const RowBlock<T>& block) {
+    const Loss loss = loss_;
+    sum_pass<labels, Loss::totals>(block, [&](const Element<V>& e, const Facts& row) PYLOSS_INLINE_LAMBDA { return loss.total(e, row); });
+  }
+
+  template <bool labels>
+  [[gnu::flatten]] void add_pass(const RowBlock<T>& block) {
+    const Loss loss = loss_;
+    sum_pass<labels, Loss::sums>(block, [&](const Element<V>& e, const Facts& row) PYLOSS_INLINE_LAMBDA { return loss.add(e, row); });
   }
 
   struct Derive {
@@ -253,7 +298,7 @@ class RowSumsOf final : public RowSums<T> {
   // One for each row of a tile; of a single row, the same in all.
   double label_[tile_rows], on_[tile_rows], label_x_[tile_rows], scale_[tile_rows], value_[tile_rows];
   // One more than there are, for losses that have none.
-  double lead_[Loss::leads + 1][tile_rows], sum_[Loss::sums][tile_rows], factor_[Loss::factors + 1][tile_rows];
+  double lead_[leads + 1][tile_rows], sum_[Loss::sums][tile_rows], factor_[Loss::factors + 1][tile_rows];
 };
 
 template <class Loss, class T>

@@ -19,7 +19,8 @@ struct RowBlock {
   std::size_t begin, size;
 };
 
-/// One loss at work on a row, block by block, or on a tile of rows, which is one block. In this order: start, lead, add, finish, derive.
+/// One loss at work on a row, block by block, or on a tile of rows, which is one block. In this order: start, lead, total, add, finish,
+/// derive.
 template <class T>
 class RowSums {
  public:
@@ -37,6 +38,7 @@ class RowSums {
   virtual ~RowSums() = default;
 
   virtual bool has_lead() const = 0;
+  virtual bool has_totals() const = 0;
   virtual bool has_teacher() const = 0;
   /// Whether of rows with a label no element but the label's is to be added.
   virtual bool label_alone() const = 0;
@@ -45,6 +47,9 @@ class RowSums {
   virtual void start_row(const Start& row, std::size_t classes, bool labels) = 0;
   virtual void lead(const RowBlock<T>& block) = 0;
   virtual void finish_lead() = 0;
+  /// What must be added up before anything can be: of a softmax, its denominator.
+  virtual void total(const RowBlock<T>& block) = 0;
+  virtual void finish_totals() = 0;
   virtual void add(const RowBlock<T>& block) = 0;
   /// Takes the place of add() for rows with a label.
   virtual void add_label() = 0;

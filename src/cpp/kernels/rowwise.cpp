@@ -558,6 +558,8 @@ class Worker {
     sums.start_tile({starts.data(), count}, classes_, call_.labels);
     sums.lead(block);
     sums.finish_lead();
+    sums.total(block);
+    sums.finish_totals();
     sums.label_alone() ? sums.add_label() : sums.add(block);
     sums.finish();
     for (std::size_t i = 0; i < count; ++i) row_of(k, i).value = sums.value(i);
@@ -812,6 +814,8 @@ class Worker {
     sums.start_row(start_of(k, i, &label_x), classes_, call_.labels);
     if (sums.has_lead()) for_each_block([&](const RowBlock<T>& block) { sums.lead(block); });
     sums.finish_lead();
+    if (sums.has_totals()) for_each_block([&](const RowBlock<T>& block) { sums.total(block); });
+    sums.finish_totals();
     if (sums.label_alone()) {
       sums.add_label();
     } else {

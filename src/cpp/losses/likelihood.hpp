@@ -120,7 +120,7 @@ struct TweedieDeviance {
     const double a = 1.0 - power, b = 2.0 - power;
     const V size = abs(target);
     const auto none = target == 0.0;
-    const auto log_target = simd::log_parts(size);
+    const auto log_target = simd::log_in_two(size);
     auto log_mean = log_target;
     auto above = size > pred;  // t beyond m
     V l, q, g;
@@ -134,7 +134,7 @@ struct TweedieDeviance {
       q = copysign(e, target);
     } else {
       const auto endless = pred == infinite;
-      log_mean = select(endless, {infinite, 0.0}, simd::log_parts(pred));
+      log_mean = select(endless, {infinite, 0.0}, simd::log_in_two(pred));
       const V larger = select(above, target, pred);
       g = select(endless, 1.0, select(above, target - pred, pred - target) / larger);
       q = select(above, pred, target) / larger;

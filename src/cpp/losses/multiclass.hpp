@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cmath>
+#include <utility>
 
 #include "../simd/math.hpp"
 
@@ -47,11 +48,24 @@ struct CrossEntropy {
   }
 };
 
-/// Terms of mass times f(log p) of a label, from f, -f' and f''.
+/// What is known of one class: its logarithm of the probability p, p itself, and 1 - p.
 template <class V>
-RowTerms<V> of_log_p(const SoftmaxRow<V>& row, V f, V fall, V bend) {
-  const V value = select(row.others == row.others, times_or_zero(row.mass, f), row.others);  // NaN even if the class weighs nothing
-  return {.value = value, .pull = row.mass * fall, .quad = 0.0, .push = fall, .bend = row.mass * bend};
+struct ClassProbability {
+  V log_p, p, not_p;
+};
+
+/// f(log p), -f' and f''.
+template <class V>
+struct OfLogP {
+  V f, fall, bend;
+};
+
+/// A loss f(log p) of the label.
+template <class Loss, class V>
+RowTerms<V> of_label(const Loss& loss, const SoftmaxRow<V>& row) {
+  const OfLogP<V> at = loss.of(ClassProbability<V>{row.log_p(), row.p, row.not_p});
+  const V value = select(row.others == row.others, times_or_zero(row.mass, at.f), row.others);  // NaN even if the class weighs nothing
+  return {.value = value, .pull = row.mass * at.fall, .quad = 0.0, .push = at.fall, .bend = row.mass * at.bend};
 }
 
 /// alpha (1 - p)^gamma times -log p. The power is taken from the logarithm: at p = 1 it is then 0, or 1 for gamma = 0.
@@ -61,12 +75,16 @@ struct SoftmaxFocal {
 
   template <class V>
   RowTerms<V> operator()(const SoftmaxRow<V>& row) const {
-    const V q = row.not_p, u = row.log_p(), pu = times_or_zero(row.p, u);
-    if (gamma == 0.0) return of_log_p<V>(row, -alpha * u, alpha, 0.0);
+    return of_label(*this, row);
+  }
+  template <class V>
+  OfLogP<V> of(const ClassProbability<V>& at) const {
+    const V q = at.not_p, u = at.log_p, pu = times_or_zero(at.p, u);
+    if (gamma == 0.0) return {-alpha * u, alpha, 0.0};
     const V power = alpha * exp(gamma * log(q));
-    const V ratio = select(q == 0.0, row.p, -pu / q);  // -p log p / (1 - p), 1 at p = 1
-    const V bend = gamma * (power / q) * (row.p * ((gamma - 1.0) * ratio + 2.0) + pu);
-    return of_log_p<V>(row, times_or_zero(power, -u), power * (1.0 + gamma * ratio), select(q == 0.0, 0.0, bend));
+    const V ratio = select(q == 0.0, at.p, -pu / q);  // -p log p / (1 - p), 1 at p = 1
+    const V bend = gamma * (power / q) * (at.p * ((gamma - 1.0) * ratio + 2.0) + pu);
+    return {times_or_zero(power, -u), power * (1.0 + gamma * ratio), select(q == 0.0, 0.0, bend)};
   }
 };
 
@@ -75,9 +93,8 @@ struct LogAndError {
   double ce, error;
 
   template <class V>
-  RowTerms<V> operator()(const SoftmaxRow<V>& row) const {
-    const V f = error * row.not_p + (ce == 0.0 ? V(0.0) : -ce * row.log_p());
-    return of_log_p<V>(row, f, ce + error * row.p, -error * row.p);
+  OfLogP<V> of(const ClassProbability<V>& at) const {
+    return {error * at.not_p + (ce == 0.0 ? V(0.0) : -ce * at.log_p), ce + error * at.p, -error * at.p};
   }
 };
 
@@ -87,19 +104,23 @@ struct PolyCrossEntropy {
 
   template <class V>
   RowTerms<V> operator()(const SoftmaxRow<V>& row) const {
-    return LogAndError{1.0, epsilon}(row);
+    return of_label(*this, row);
+  }
+  template <class V>
+  OfLogP<V> of(const ClassProbability<V>& at) const {
+    return LogAndError{1.0, epsilon}.of(at);
   }
 };
 
-/// The reversed cross-entropy takes log 10^-4 for the logarithm of a target of 0, as its authors' program does.
+/// The reversed cross-entropy takes log 10^-4 for the logarithm of a target below that, as its authors' program does.
 struct SymmetricCrossEntropy {
   static constexpr auto name = "symmetric_cross_entropy";
+  static constexpr double least = 1e-4, log_of_least = -9.210340371976182;
   double alpha, beta;
 
   template <class V>
   RowTerms<V> operator()(const SoftmaxRow<V>& row) const {
-    constexpr double log_of_zero = -9.210340371976182;
-    return LogAndError{alpha, -beta * log_of_zero}(row);
+    return of_label(LogAndError{alpha, -beta * log_of_least}, row);
   }
 };
 
@@ -110,8 +131,12 @@ struct GeneralizedCrossEntropy {
 
   template <class V>
   RowTerms<V> operator()(const SoftmaxRow<V>& row) const {
-    const V log_power = q * row.log_p(), power = exp(log_power);
-    return of_log_p<V>(row, -expm1(log_power) / q, power, -q * power);
+    return of_label(*this, row);
+  }
+  template <class V>
+  OfLogP<V> of(const ClassProbability<V>& at) const {
+    const V log_power = q * at.log_p, power = exp(log_power);
+    return {-expm1(log_power) / q, power, -q * power};
   }
 };
 
@@ -239,7 +264,9 @@ enum class Lead { largest, sum };
 struct OfElements {
   static constexpr Lead lead_kind = Lead::largest;
   static constexpr std::size_t leads = 0, sums = 1, factors = 0;
-  static constexpr bool label_alone = false;  // whether of a labelled row only the label's element has something to add
+  static constexpr std::size_t totals = 0,
+                               from_totals = 0;  // sums that `total` adds up before, and the leads that `normalise` makes of them
+  static constexpr bool label_alone = false;     // whether of a labelled row only the label's element has something to add
   static constexpr bool target = true, teacher = false;
 };
 
@@ -418,6 +445,131 @@ struct Entropy : OfElements {
     const Exponentiated<V> x(e.x, row.lead[0]);
     const V p = x.e * factor[0], above = -x.below - factor[2], grad = times_or_zero(p, above);
     return {grad, times_or_zero(p, complement(x, p, factor[1]) * (above - 1.0) - grad)};
+  }
+};
+
+/// A softmax loss of probabilities a: the sum over the classes of what `Loss::term` returns for one of them, its derivatives by log p
+/// weighted by a already.
+template <class Loss>
+struct OfProbabilities : OfElements {
+  static constexpr std::size_t leads = 1, totals = 3, from_totals = 4, sums = 5, factors = 4;
+
+  template <class V>
+  using Facts =
+      RowFacts<V, leads + from_totals>;  // the largest score, log of the total, its inverse, 1 - p of the largest, mean of `of_target`
+
+  template <class V>
+  std::array<V, 1> lead(const Element<V>& e) const {
+    return {e.x};
+  }
+  template <class V>
+  std::array<V, 3> total(const Element<V>& e, const Facts<V>& row) const {
+    const Exponentiated<V> x(e.x, row.lead[0]);
+    return {x.other(), x.tie(), times_or_zero(x.e, static_cast<const Loss&>(*this).of_target(e.a))};
+  }
+  template <class V>
+  std::array<V, 4> normalise(const std::array<V, 3>& total, const Facts<V>& row) const {
+    const V others = all_but_one(total[0], total[1], row.lead[0]), inverse = 1.0 / (1.0 + others);
+    return {log1p(others), inverse, others * inverse, total[2] * inverse};
+  }
+  template <class V>
+  std::array<V, 5> add(const Element<V>& e, const Facts<V>& row) const {
+    const Exponentiated<V> x(e.x, row.lead[0]);
+    const auto [f, fall, bend] = term(class_of(x, row), e.a, row.lead[4]);
+    const auto share = [&](V of) { return std::pair(select(x.largest, 0.0, of), select(x.largest, of, 0.0)); };
+    const auto [falls, largest_fall] = share(fall);
+    const auto [bends, largest_bend] = share(bend);
+    return {f, falls, largest_fall, bends, largest_bend};
+  }
+  template <class V>
+  RowSum<V, 4> finish(const std::array<V, 5>& sum, const Facts<V>& row) const {
+    return {select(row.lead[1] == row.lead[1], sum[0], row.lead[1]), {sum[1], sum[2], sum[3], sum[4]}};
+  }
+  template <class V>
+  ScoreTerms<V> derive(const Element<V>& e, const Facts<V>& row, const std::array<V, 4>& factor) const {
+    const Exponentiated<V> x(e.x, row.lead[0]);
+    const ClassProbability<V> at = class_of(x, row);
+    const auto [f, fall, bend] = term(at, e.a, row.lead[4]);
+    // Of the largest, p may be nearly 1: all others are summed apart, so that nothing of theirs is lost.
+    const auto of_others = [&](V others, V largest, V own) {
+      return select(x.largest, others + (largest - own), (others + largest) - own);
+    };
+    const V falls = of_others(factor[0], factor[1], fall), bends = of_others(factor[2], factor[3], bend);
+    return {times_or_zero(at.p, falls) - times_or_zero(at.not_p, fall),
+            times_or_zero(at.not_p, at.not_p * bend) + times_or_zero(at.p, at.p * bends + at.not_p * (falls + fall))};
+  }
+
+ private:
+  template <class V>
+  ClassProbability<V> class_of(const Exponentiated<V>& x, const Facts<V>& row) const {
+    const V p = x.e * row.lead[2];
+    return {x.below - row.lead[1], p, complement(x, p, row.lead[3])};
+  }
+  template <class V>
+  OfLogP<V> term(const ClassProbability<V>& at, V a, V mean) const {
+    return static_cast<const Loss&>(*this).term(at, a, mean);
+  }
+};
+
+/// Where the mean of something over the classes is not needed.
+struct WithoutMean {
+  template <class V>
+  V of_target(V) const {
+    return 0.0;
+  }
+};
+
+/// a times f(log p).
+template <class Loss, class V>
+OfLogP<V> weighted(const Loss& loss, const ClassProbability<V>& at, V a) {
+  const OfLogP<V> of = loss.of(at);
+  return {times_or_zero(a, of.f), times_or_zero(a, of.fall), times_or_zero(a, of.bend)};
+}
+
+struct SoftmaxFocalOfProbabilities : OfProbabilities<SoftmaxFocalOfProbabilities>, WithoutMean {
+  static constexpr auto name = "softmax_focal_of_probabilities";
+  double gamma, alpha;
+
+  template <class V>
+  OfLogP<V> term(const ClassProbability<V>& at, V a, V) const {
+    return weighted(SoftmaxFocal{gamma, alpha}, at, a);
+  }
+};
+
+struct PolyCrossEntropyOfProbabilities : OfProbabilities<PolyCrossEntropyOfProbabilities>, WithoutMean {
+  static constexpr auto name = "poly_cross_entropy_of_probabilities";
+  double epsilon;
+
+  template <class V>
+  OfLogP<V> term(const ClassProbability<V>& at, V a, V) const {
+    return weighted(PolyCrossEntropy{epsilon}, at, a);
+  }
+};
+
+struct GeneralizedCrossEntropyOfProbabilities : OfProbabilities<GeneralizedCrossEntropyOfProbabilities>, WithoutMean {
+  static constexpr auto name = "generalized_cross_entropy_of_probabilities";
+  double q;
+
+  template <class V>
+  OfLogP<V> term(const ClassProbability<V>& at, V a, V) const {
+    return weighted(GeneralizedCrossEntropy{q}, at, a);
+  }
+};
+
+/// alpha times -a log p, plus beta times -p log a.
+struct SymmetricCrossEntropyOfProbabilities : OfProbabilities<SymmetricCrossEntropyOfProbabilities> {
+  static constexpr auto name = "symmetric_cross_entropy_of_probabilities";
+  double alpha, beta;
+
+  template <class V>
+  V of_target(V a) const {
+    return select(a > SymmetricCrossEntropy::least, log(a), SymmetricCrossEntropy::log_of_least);
+  }
+  /// The probabilities add up to 1: taking the same from all logarithms changes no derivative. Less their mean, they cancel least.
+  template <class V>
+  OfLogP<V> term(const ClassProbability<V>& at, V a, V mean) const {
+    const V own = alpha * a, log_a = of_target(a), centred = -beta * times_or_zero(at.p, log_a - mean);
+    return {times_or_zero(own, -at.log_p) - beta * times_or_zero(at.p, log_a), own - centred, centred};
   }
 };
 

@@ -46,7 +46,7 @@ auto with_named(std::string_view name, List<First, Others...>, Use&& use) {
 }
 
 using Elementwise = List<MSE, RMSE, MAE, Huber, Quantile, LogCosh, MSLE, MAPE, SMAPE, SmoothL1, PseudoHuber, Expectile, EpsilonInsensitive,
-                         Tukey, Cauchy, Welsch, GemanMcClure, Barron,  // regression
+                         Tukey, Cauchy, Welsch, GemanMcClure, Barron, BarronOfAlpha, BarronOfC, BarronOfBoth,  // regression
                          PoissonNLL, GaussianNLL, BetaNLL, LaplaceNLL, StudentTNLL, GammaDeviance, TweedieDeviance, GaussianCRPS,
                          GaussianKL,  // likelihood
                          BCE, BCEWithLogits, Focal, AsymmetricFocal, Hinge, SquaredHinge, ModifiedHuber, Exponential,
@@ -60,7 +60,9 @@ using Rowwise = List<CrossEntropy, SoftmaxFocal, PolyCrossEntropy, GeneralizedCr
                      ArcFace, CosFace, SphereFace, AdaCos>;  // of the softmax of cosines, the label's with a margin
 
 using RowwiseSums = List<NLL, CategoricalCrossEntropy, KLDiv, JSDiv, Entropy, MultiHinge, Distillation,  // sums over a row's elements
-                         GradientPenalty>;                                                               // adversarial
+                         SoftmaxFocalOfProbabilities, PolyCrossEntropyOfProbabilities, GeneralizedCrossEntropyOfProbabilities,
+                         SymmetricCrossEntropyOfProbabilities,
+                         GradientPenalty>;  // adversarial
 
 // reinforcement
 

@@ -232,30 +232,194 @@ struct GemanMcClure {
   }
 };
 
-/// |alpha - 2| / alpha ((z + 1)^(alpha/2) - 1) with u = r / c and z = u² / |alpha - 2|, and its limits at alpha = 2, 0 and -inf. Where z
-/// might overflow, z + 1 is z, and powers of a sixteenth of its root take its place.
+/// |alpha - 2| / alpha ((1 + z)^(alpha/2) - 1) with u = r / c and z = u² / |alpha - 2|, and its limits at alpha = 2, 0 and -inf.
+template <class V>
+struct BarronAt {
+  BarronAt(V residual, V shape, V c)
+      : alpha(max(shape, far_below)),
+        below(shape < far_below),
+        square(shape == 2.0),
+        r(residual),
+        inverse(1.0 / c),
+        b(abs(alpha - 2.0)),
+        root(sqrt(b)),
+        side(select(alpha < 2.0, 1.0, -1.0)),
+        ratio(b / alpha),
+        u(r / c),
+        size(abs(u)) {
+    const V steep = size / root, w = 1.0 / (1.0 + steep * steep), scaled = abs(r) * 0x1p-32 / c / root, over_root = 0x1p-32 / scaled;
+    z = steep * steep;
+    near = z < (single ? 0x1p-26 : 0x1p-55);
+    far = steep > (single ? 1e18 : 1e100);
+    left = select(far, over_root * over_root, w);
+    drop = select(far, 1.0, z * w);
+    base = log1p_in_two(select(far, scaled, z), select(far, 32.0, 0.0));
+    l = base.sum() * select(far, 2.0, 1.0);
+    half = select(near, 0.5 * u * u, 0.5 * b * l);
+    h = exp(times(power(sum_in_two(alpha, V(-2.0)), -side * half), V(0.5)));
+  }
+
+  V value() const {
+    const Two exponent = of_alpha();
+    const V p = exponent.high, rise = h * size;
+    const V inside =
+        select(abs(p) < 1e-8, half * (1.0 + 0.5 * p), select(p > 1.0, rise / (alpha * drop) * rise - ratio, expm1(exponent) * ratio));
+    return limits(0.5 * u * u, select(alpha < 0.0, -ratio, inf), inside);
+  }
+
+  V grad() const {
+    const V at_infinity = select(alpha > 1.0, r, select(alpha == 1.0, copysign(inverse, r), 0.0));
+    return limits(u * inverse, at_infinity, h * u * inverse * h);
+  }
+  V hess() const { return limits(inverse * inverse, select(alpha > 2.0, inf, 0.0), h * inverse * bend() * (h * inverse)); }
+
+  V by_c() const {
+    const V at_infinity = select(alpha > 0.0, inf, select(alpha == 0.0, 2.0 * inverse, 0.0));
+    return -limits(u * u * inverse, at_infinity, h * u * inverse * (h * u));
+  }
+  V by_c_twice() const { return -by_c() * inverse * (2.0 + limits(1.0, alpha - 1.0, bend())); }
+
+  // With L = log(1 + z), k = alpha/2, p = kL and q = z / (1 + z), the derivative by alpha is |alpha - 2|/4 times the integral of
+  // e^(kt) (t - 1 + e^-t) from 0 to L. By parts, where phi_n is the integral of t^n e^(pt) from 0 to 1 and m = L - q, it is half of
+  // L² phi_1 - e^p m, and the next one a quarter of L³ phi_2 - e^p m², both with their signs turned where alpha > 2. If p and L are nearly
+  // equal, so are the terms: then the difference is written out.
+
+  V by_alpha() const {
+    const auto [p, g] = growth();
+    const V k = 0.5 * alpha, scale = 1.0 / (k * k), m = lag();
+    const V moment = select(abs(p) < 1e-8, l * l * (0.5 - p * (1.0 / 6.0)), scale * expm1_above_tangent(-p));  // e^-p L² phi_1
+    const V apart = 0.5 * side * select(p < -1.0, scale * (1.0 + (p - 1.0) * g * g) - g * m * g, g * (moment - m) * g);
+    const V close = 0.5 * scale * (0.5 * (g * b * (k * l - (1.0 + k) * drop) * g) - side * expm1(-side * half));
+    const V small = 0.5 * half * (g * (l * l * series(p).both) * g);
+    return by_alpha_limits(select(alpha < 0.0, 0.5 * scale, inf), select(half < 0.5, select(l < 1.0, small, close), apart));
+  }
+  V by_alpha_twice() const {
+    const auto [p, g] = growth();
+    const V low = max(p, -1e4), k = 0.5 * alpha, inverse_k = 1.0 / k, scale = inverse_k * inverse_k * inverse_k;
+    const V m = lag(), gone = -expm1(-p), lead = k - 1.0;
+    const V moment =
+        select(abs(p) < 2.0, 2.0 * (l * l) * (l * series(p).one), 2.0 * scale * (0.5 * p * (p - 2.0) + gone));  // e^-p L³ phi_2
+    const V falling = scale * ((low * low - 2.0 * low + 2.0) * g * g - 2.0);                                    // L³ phi_2
+    const V apart = select(p > -2.0, g * (moment - m * m) * g, falling - g * m * m * g);
+    const V close = g * (2.0 * scale * gone - l * l * lead * inverse_k - 2.0 * l * (left - lead * (k + 1.0) / (k * k)) - drop * drop) * g;
+    const V inside = 0.25 * side * select((alpha > 1.5) & (l >= 2.0), close, apart);
+    return by_alpha_limits(select(alpha < 0.0, -0.5 * scale, inf), inside);
+  }
+
+  using T = typename V::Scalar;
+  using Two = simd::Two<T>;
+  static constexpr bool single = sizeof(T) == 4;
+  static constexpr double inf = std::numeric_limits<double>::infinity(),
+                          far_below = -1e30;  // from there on alpha is -inf to the last digit
+
+  /// At alpha = 2, for infinite residuals, and else.
+  V limits(V at_two, V at_infinity, V inside) const { return select(square, at_two, select(size == inf, at_infinity, inside)); }
+  V by_alpha_limits(V at_infinity, V inside) const {
+    return select(below, unless_nan<V>(r, 0.0), limits(select(r == 0.0, 0.0, inf * size), at_infinity, inside));
+  }
+
+  /// log of (1 + z)^(y/2); `tiny` where log(1 + z) is z.
+  Two power(Two y, V tiny) const {
+    const V share = select(far, 1.0, 0.5);
+    const Two away = times(base, Two{y.high * share, y.low * share});
+    return {select(near, tiny, away.high), select(near, 0.0, away.low)};
+  }
+  Two of_alpha() const { return power({alpha, 0.0}, alpha / b * half); }
+  /// L - q
+  V lag() const {
+    const V apart = select(far, l - 1.0, base.high - 1.0) + left + select(far, 0.0, base.low);
+    return select(l >= 1.0, apart, expm1_above_tangent(-l));
+  }
+
+  /// p and e^(p/2): e^p may overflow where what it is multiplied by makes it finite.
+  struct Growth {
+    V p, root;
+  };
+  Growth growth() const {
+    const Two exponent = of_alpha();
+    return {exponent.high, exp(times(exponent, V(0.5)))};
+  }
+
+  /// 1 + (alpha - 1) z, over 1 + z.
+  V bend() const { return select(near, (alpha - 1.0) / b * (u * u), (alpha - 1.0) * drop) + left; }
+
+  /// (e^-p - 1 + p - p²/2) / -p³, and the same of two arguments, p and L: minus the slope of (e^x - 1 - x) / x² from -L to -p.
+  struct Series {
+    V one, both;
+  };
+  Series series(V p) const {
+    constexpr int terms = single ? 14 : 22;
+    V coefficient[terms];
+    double factorial = 6.0;
+    for (int n = 0; n < terms; ++n) {
+      coefficient[n] = 1.0 / factorial;
+      factorial *= n + 4.0;
+    }
+    Series sum = {coefficient[terms - 1], coefficient[terms - 1]};
+    for (int n = terms - 2; n >= 0; --n) {
+      sum.one = fma(sum.one, -p, coefficient[n]);
+      sum.both = fma(sum.both, -l, sum.one);
+    }
+    return sum;
+  }
+
+  V alpha;
+  decltype(V{} == V{}) below, square;
+  V r, inverse, b, root, side, ratio, u, size;  // side: 1 where alpha < 2, else -1
+  // `near` is where log(1 + z) is z. Where z might overflow, `far`, 1 + z is z, and the square of its root.
+  decltype(V{} == V{}) near, far;
+  V z, left, drop;  // left: 1 / (1 + z), drop: z / (1 + z)
+  Two base;         // log(1 + z); far away, its half
+  V l, half;        // log(1 + z), and half of it times |alpha - 2|
+  V h;              // root of (1 + z)^(alpha/2 - 1)
+};
+
 struct Barron {
   static constexpr auto name = "barron";
   double alpha, c;
 
   template <class V>
   Terms<V> operator()(V pred, V target) const {
-    constexpr double inf = std::numeric_limits<double>::infinity();
     if (alpha == 0.0) return Cauchy{c}(pred, target);
-    if (alpha == -inf) return Welsch{c}(pred, target);
+    if (alpha == -std::numeric_limits<double>::infinity()) return Welsch{c}(pred, target);
     const V r = pred - target;
     if (alpha == 2.0) return {.value = 0.5 * (r / c) * (r / c), .grad = r / (c * c), .hess = 1.0 / (c * c)};
-    const double b = std::abs(alpha - 2.0), width = c * std::sqrt(b);
-    const V root = r / width;
-    const auto far = abs(root) > 1e18;
-    const V base = select(far, abs(r / 16.0) / width, root * root), small = 1.0 / (16.0 * base);
-    const V power = pow1pm1(base, select(far, alpha, 0.5 * alpha));
-    const V fall = pow1p(base, select(far, 0.5 * alpha - 0.5, 0.5 * alpha - 1.0));  // far away a root of it, which overflows later
-    const V bend = std::pow(16.0, alpha - 2.0) * (alpha - 1.0 + (2.0 - alpha) * small * small) * (fall / base * fall);
-    return {.value = (b / alpha) * select(far, std::pow(16.0, alpha) * (1.0 + power) - 1.0, power),
-            .grad = select(far, sign(r) * (std::sqrt(b) / c * std::pow(16.0, alpha - 1.0)) * fall * fall, r / (c * c) * fall),
-            .hess = select(base == inf, alpha > 2.0 ? inf : 0.0,
-                           select(far, bend, fall * ((alpha - 1.0) + (2.0 - alpha) / (1.0 + base))) / (c * c))};
+    const BarronAt<V> at(r, alpha, c);
+    return {.value = at.value(), .grad = at.grad(), .hess = at.hess()};
+  }
+};
+
+// Its parameters as inputs.
+
+struct BarronOfAlpha {
+  static constexpr auto name = "barron_of_alpha";
+  double c;
+
+  template <class V>
+  JointTerms<V, 2> operator()(V pred, V target, V alpha) const {
+    const BarronAt<V> at(pred - target, alpha, c);
+    return {.value = at.value(), .grad = {at.grad(), at.by_alpha()}, .hess = {at.hess(), at.by_alpha_twice()}};
+  }
+};
+
+struct BarronOfC {
+  static constexpr auto name = "barron_of_c";
+  double alpha;
+
+  template <class V>
+  JointTerms<V, 2> operator()(V pred, V target, V c) const {
+    const BarronAt<V> at(pred - target, alpha, c);
+    return {.value = at.value(), .grad = {at.grad(), at.by_c()}, .hess = {at.hess(), at.by_c_twice()}};
+  }
+};
+
+struct BarronOfBoth {
+  static constexpr auto name = "barron_of_both";
+
+  template <class V>
+  JointTerms<V, 3> operator()(V pred, V target, V alpha, V c) const {
+    const BarronAt<V> at(pred - target, alpha, c);
+    return {.value = at.value(), .grad = {at.grad(), at.by_alpha(), at.by_c()}, .hess = {at.hess(), at.by_alpha_twice(), at.by_c_twice()}};
   }
 };
 

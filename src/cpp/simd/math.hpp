@@ -8,6 +8,14 @@
 
 namespace pyloss::simd {
 
+/// high + low, where the error of low is far below the last place of the sum.
+template <class T>
+struct Two {
+  Pack<T> high, low;
+
+  PYLOSS_INLINE Pack<T> sum() const { return high + low; }
+};
+
 namespace detail {
 
 /// c0 + c1 x + c2 x² + ..., by Horner's rule: other iterations fill the pipeline, so fewer operations win (measured against pairs).
@@ -128,14 +136,6 @@ PYLOSS_INLINE Fraction<T> split(Pack<T> u) {
   return {n - select(subnormal, static_cast<double>(mantissa), 0.0), m - 1.0};
 }
 
-/// high + low, where the error of low is far below the last place of the sum.
-template <class T>
-struct Two {
-  Pack<T> high, low;
-
-  PYLOSS_INLINE Pack<T> sum() const { return high + low; }
-};
-
 /// n log 2 + log(1 + f) + correction, where the correction is small.
 template <class T>
 PYLOSS_INLINE Two<T> log_of(Fraction<T> at, Pack<T> correction) {
@@ -167,15 +167,16 @@ PYLOSS_INLINE Pack<T> log_edges(Pack<T> x, Pack<T> result) {
   return select((x > 0.0) & (x < inf), result, select(x == 0.0, -inf, select(x > 0.0, x, nan)));
 }
 
-/// log(1 + x), without its edges.
+/// log(2^n (1 + x)), without its edges; n is 0 where x is small.
 template <class T>
-PYLOSS_INLINE Two<T> log1p_parts(Pack<T> x) {
+PYLOSS_INLINE Two<T> log1p_parts(Pack<T> x, Pack<T> n = 0.0) {
   using V = Pack<T>;
   const V u = 1.0 + x, back = u - x;
   const V lost = (1.0 - back) + (x - (u - back));  // by rounding u
   auto at = split(u);
   const auto near = at.n == 0.0;
   at.f = select(near, x, at.f);
+  at.n += n;
   return log_of(at, select(near, 0.0, lost * (1.0 / u)));
 }
 
@@ -345,24 +346,20 @@ PYLOSS_INLINE Pack<T> pow(Pack<T> x, double y) {
   return select((x > 0.0) & (x < inf), select(power < inf, whole, power), select(x == 0.0, at_zero, select(x == inf, at_infinity, nan)));
 }
 
-/// A logarithm in two parts, as powers need it.
 template <class T>
-using Logarithm = detail::Two<T>;
-
-template <class T>
-PYLOSS_INLINE Logarithm<T> select(Mask<T> where, Logarithm<T> a, Logarithm<T> b) {
+PYLOSS_INLINE Two<T> select(Mask<T> where, Two<T> a, Two<T> b) {
   return {select(where, a.high, b.high), select(where, a.low, b.low)};
 }
 
 /// log x for x positive and finite.
 template <class T>
-PYLOSS_INLINE Logarithm<T> log_parts(Pack<T> x) {
+PYLOSS_INLINE Two<T> log_in_two(Pack<T> x) {
   return detail::log_of(detail::split(x), Pack<T>(0.0));
 }
 
 /// That of the power x^y; 0 for y = 0, whatever x. Infinite logarithms, of 0 and of infinity, become large ones.
 template <class T>
-PYLOSS_INLINE Logarithm<T> log_of_power(Logarithm<T> log_x, double y) {
+PYLOSS_INLINE Two<T> log_of_power(Two<T> log_x, double y) {
   if (y == 0.0) return {0.0, 0.0};
   const auto [y_high, y_low] = detail::in_parts<T>(y);
   return detail::times<T>({clamp(log_x.high, -1e30, 1e30), log_x.low}, y_high, y_low);
@@ -370,7 +367,7 @@ PYLOSS_INLINE Logarithm<T> log_of_power(Logarithm<T> log_x, double y) {
 
 /// a b e^x, finite and not 0 wherever that is, though e^x alone may be beyond the type's range; 0 where b is. At most 4 ULP.
 template <class T>
-PYLOSS_INLINE Pack<T> times_exp(Pack<T> a, std::type_identity_t<Pack<T>> b, Logarithm<T> x) {
+PYLOSS_INLINE Pack<T> times_exp(Pack<T> a, std::type_identity_t<Pack<T>> b, Two<T> x) {
   using V = Pack<T>;
   // Beyond the bound the product is infinite or 0 for any a. Small ones are raised first, so that what follows is not subnormal.
   constexpr double bound = sizeof(T) == 4 ? 315.0 : 2700.0, raised = sizeof(T) == 4 ? 48.0 : 106.0;
@@ -383,24 +380,42 @@ PYLOSS_INLINE Pack<T> times_exp(Pack<T> a, std::type_identity_t<Pack<T>> b, Loga
   return simd::scale_by_power_of_two(times_or_zero(b * fma(power, x.low, power), start).v, (n - first).v);
 }
 
-/// (1 + x)^y for x >= 0. At most 2 ULP where |y| <= 4.
+/// log(2^n (1 + x)) for finite x >= 0 and, where n is not 0, large x; in more digits than one number has. With what follows it makes
+/// powers: (1 + x)^y is at most 2 ULP wrong where |y| <= 4, less one 4 ULP, also near 0.
 template <class T>
-PYLOSS_INLINE Pack<T> pow1p(Pack<T> x, Pack<T> y) {
-  const auto [exponent, rest] = detail::times(detail::log1p_parts(x), y, Pack<T>(0.0));
-  const Pack<T> power = exp(exponent);
-  constexpr double inf = std::numeric_limits<double>::infinity();
-  const Pack<T> at_infinity = select(y > 0.0, inf, select(y < 0.0, 0.0, 1.0));
-  return select(x == inf, at_infinity, select(power < inf, fma(power, rest, power), power));
+PYLOSS_INLINE Two<T> log1p_in_two(Pack<T> x, Pack<T> n = 0.0) {
+  return detail::log1p_parts(x, n);
 }
 
-/// (1 + x)^y - 1 for x >= 0, accurate near 0. At most 4 ULP where |y| <= 4.
+/// y a, where y may come in two parts.
 template <class T>
-PYLOSS_INLINE Pack<T> pow1pm1(Pack<T> x, Pack<T> y) {
-  const auto [exponent, rest] = detail::times(detail::log1p_parts(x), y, Pack<T>(0.0));
-  const Pack<T> less_one = expm1(exponent);
-  constexpr double inf = std::numeric_limits<double>::infinity();
-  const Pack<T> at_infinity = select(y > 0.0, inf, select(y < 0.0, -1.0, 0.0));
-  return select(x == inf, at_infinity, select(less_one < inf, fma(less_one + 1.0, rest, less_one), less_one));
+PYLOSS_INLINE Two<T> times(Two<T> a, Two<T> y) {
+  return detail::times(a, y.high, y.low);
+}
+template <class T>
+PYLOSS_INLINE Two<T> times(Two<T> a, Pack<T> y) {
+  return detail::times(a, y, Pack<T>(0.0));
+}
+
+/// a + b, and what rounding it loses.
+template <class T>
+PYLOSS_INLINE Two<T> sum_in_two(Pack<T> a, Pack<T> b) {
+  const Pack<T> sum = a + b, back = sum - a;
+  return {sum, (a - (sum - back)) + (b - back)};
+}
+
+/// e^a.
+template <class T>
+PYLOSS_INLINE Pack<T> exp(Two<T> a) {
+  const Pack<T> power = exp(a.high);
+  return select(power < infinity<T>, fma(power, a.low, power), power);
+}
+
+/// e^a - 1.
+template <class T>
+PYLOSS_INLINE Pack<T> expm1(Two<T> a) {
+  const Pack<T> less_one = expm1(a.high);
+  return select(less_one < infinity<T>, fma(less_one + 1.0, a.low, less_one), less_one);
 }
 
 /// Inverse tangent. At most 2 ULP.

@@ -41,22 +41,32 @@ class Elementwise(PredictionLoss):
     @classmethod
     def _check_kernel(cls) -> None:
         known = kernels.elementwise_losses()
-        if cls.name not in known:
-            raise ImportError(
-                f"{cls.__name__}: there is no elementwise kernel {cls.name!r}; the list in registry.hpp lacks it"
-            )
+        for name, expected in cls._kernels().items():
+            if name not in known:
+                raise ImportError(
+                    f"{cls.__name__}: there is no elementwise kernel {name!r}; the list in registry.hpp lacks it"
+                )
+            if known[name] != expected:
+                raise ImportError(
+                    f"{cls.__name__}: the kernel takes {known[name]} parameters, inputs and gradients, "
+                    f"the class has {expected}"
+                )
+
+    @classmethod
+    def _kernels(cls) -> dict[str, tuple[int, int, int]]:
+        """Return the kernels of the class: how many parameters, inputs and gradients they must have."""
         # The dataclass decorator has not run yet: fields still stand where they were declared.
         fields = [value.metadata for value in cls.__dict__.values() if isinstance(value, dataclasses.Field)]
-        expected = (
+        count = (
             sum(field["kernel"] for field in fields) + cls._derived,
             len(cls.inputs) + sum(field["as_input"] is not None for field in fields) + cls._derived_inputs,
             len(cls.gradients),
         )
-        if known[cls.name] != expected:
-            raise ImportError(
-                f"{cls.__name__}: the kernel takes {known[cls.name]} parameters, inputs and gradients, "
-                f"the class has {expected}"
-            )
+        return {cls.name: count}
+
+    @property
+    def _kernel(self) -> str:
+        return self.name
 
     @property
     def _parameters(self) -> list[float]:
@@ -84,7 +94,9 @@ class Elementwise(PredictionLoss):
             assert isinstance(loss, Elementwise)
             own = loss._own_inputs
             constants = [each for each in own if isinstance(each, float)]
-            terms.append((loss.name, loss._parameters, coefficient, constants if len(constants) == len(own) else None))
+            terms.append(
+                (loss._kernel, loss._parameters, coefficient, constants if len(constants) == len(own) else None)
+            )
         return kernels.ElementwisePlan(terms)
 
     @cached_property

@@ -43,6 +43,8 @@ class Info:
         Whether only the ends of `target` are allowed.
     extra : tuple of Interval
         Allowed values of the inputs behind `target`.
+    optional : tuple of (str, Interval)
+        Parameters that are such inputs, too, where they are None, and what is allowed then.
     name : str
         Name for `pyloss.get`; filled in from the class.
     formula : str
@@ -59,6 +61,7 @@ class Info:
     pred: Interval = REAL
     binary: bool = False
     extra: tuple[Interval, ...] = ()
+    optional: tuple[tuple[str, Interval], ...] = ()
     name: str = ""
     formula: str = ""
 

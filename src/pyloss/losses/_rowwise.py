@@ -40,26 +40,39 @@ class Rowwise(PredictionLoss):
     # Whether a mean over labels is divided by the weights of their classes.
     mean_of_class_weights: ClassVar[bool] = True
 
+    # Whether a target of probabilities has a kernel of its own.
+    own_of_probabilities: ClassVar[bool] = False
+
     @classmethod
     def _check_kernel(cls) -> None:
         known = kernels.rowwise_losses()
-        if cls.name not in known:
-            raise ImportError(
-                f"{cls.__name__}: there is no rowwise kernel {cls.name!r}; the list in registry.hpp lacks it"
-            )
+        for name in cls._kernels():
+            if name not in known:
+                raise ImportError(
+                    f"{cls.__name__}: there is no rowwise kernel {name!r}; the list in registry.hpp lacks it"
+                )
+
+    @classmethod
+    def _kernels(cls) -> tuple[str, ...]:
+        """Return the name of the kernel for labels, and of that for probabilities if it is another one."""
+        return (cls.name, f"{cls.name}_of_probabilities") if cls.own_of_probabilities else (cls.name,)
 
     @cached_property
     def _component(self) -> kernels.RowComponent:
-        return self._make_component(**self._settings())
+        return self._make_component(self._kernels()[0], **self._settings())
+
+    @cached_property
+    def _component_of_probabilities(self) -> kernels.RowComponent:
+        return self._make_component(self._kernels()[-1], **self._settings())
 
     def _settings(self) -> dict[str, Any]:
         """Return the fields by name, as `_make_component` takes them."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
 
-    def _make_component(self, **settings: Any) -> kernels.RowComponent:
+    def _make_component(self, kernel: str, **settings: Any) -> kernels.RowComponent:
         engine = {name: settings.pop(name) for name in self.engine if name in settings}
         return kernels.RowComponent(
-            name=self.name,
+            name=kernel,
             parameters=[float(value) for value in settings.values()],
             class_weight=list(engine.get("class_weight") or ()),
             label_smoothing=engine.get("label_smoothing", 0.0),
@@ -72,14 +85,14 @@ class Rowwise(PredictionLoss):
         """Return factor and floor of what stands for the second derivative."""
         return (1.0, -math.inf if curvature == "exact" else 0.0)
 
-    def _component_for(self, classes: int) -> kernels.RowComponent:
-        """Return the kernel's component for rows of so many classes."""
+    def _component_for(self, classes: int, labels: bool) -> kernels.RowComponent:
+        """Return the kernel's component for rows of so many classes, and labels or not."""
         weights = getattr(self, self.class_weights, None)
         if isinstance(weights, tuple) and len(weights) != classes:
             raise ValueError(
                 f"{self.class_weights}: got {len(weights)} weights, wanted one for each of the {classes} classes"
             )
-        return self._component
+        return self._component if labels or not self.own_of_probabilities else self._component_of_probabilities
 
     def _small(self, pred: ArrayLike, target: ArrayLike, want: int, reduction: object) -> Any:
         return None
@@ -111,7 +124,7 @@ class Rowwise(PredictionLoss):
                 _check_target(loss, target, shape, LABELS if labels else PROBABILITIES)
         if teacher is not None:
             check_broadcast(teacher, "teacher", shape)
-        components = [loss._component_for(classes) for _, loss in self._terms]  # type: ignore[attr-defined]
+        components = [loss._component_for(classes, labels) for _, loss in self._terms]  # type: ignore[attr-defined]
         weights, total = call.weights(weight, rows, "pred's rows")
         named = arrays | ({} if weights is None else {"weight": weights})
         scales = []

@@ -219,12 +219,12 @@ class CategoricalCrossEntropy(Rowwise):
 class SoftmaxFocal(Rowwise):
     r"""Cross-entropy in which rows that are already right count little.
 
-    .. math:: \ell = -\alpha_y (1 - p_y)^\gamma \log p_y, \qquad p = \operatorname{softmax}(x)
+    .. math:: \ell = -\sum_c \alpha_c t_c (1 - p_c)^\gamma \log p_c, \qquad p = \operatorname{softmax}(x)
 
-    `pred` has shape (..., C), `target` (y) shape (...) and holds class indices of any integer dtype; probabilities
-    are refused: sources disagree on what the factor is then. float32, float64, float16, bfloat16 (integers and bool
-    count as float64). A mean is over rows, whatever alpha. At p = 1 the loss and its derivatives are 0 for any
-    gamma but 0.
+    `pred` has shape (..., C). `target` holds class indices, of shape (...) and any integer dtype, or probabilities (t)
+    that broadcast to `pred`; an index stands for a row of probability 1, as in Keras, where each class has the factor
+    of its own probability. float32, float64, float16, bfloat16 (integers and bool count as float64). A mean is over
+    rows, whatever alpha. At p = 1 the loss and its derivatives are 0 for any gamma but 0.
 
     Parameters
     ----------
@@ -256,7 +256,7 @@ class SoftmaxFocal(Rowwise):
 
     gamma: float = parameter(2.0, NON_NEGATIVE.number)
     alpha: float | Sequence[float] | None = parameter(None, NON_NEGATIVE.optional_numbers)
-    targets = (LABELS,)
+    own_of_probabilities = True
     class_weights = "alpha"
     mean_of_class_weights = False
     name: ClassVar[str] = "softmax_focal"
@@ -279,11 +279,11 @@ class SoftmaxFocal(Rowwise):
 class PolyCrossEntropy(Rowwise):
     r"""Cross-entropy with another first coefficient in its expansion by powers of 1 - p.
 
-    .. math:: \ell = -\log p_y + \varepsilon (1 - p_y), \qquad p = \operatorname{softmax}(x)
+    .. math:: \ell = \sum_c t_c (-\log p_c + \varepsilon (1 - p_c)), \qquad p = \operatorname{softmax}(x)
 
-    `pred` has shape (..., C), `target` (y) shape (...) and holds class indices of any integer dtype; probabilities
-    are refused: the expansion is of one probability. float32, float64, float16, bfloat16 (integers and bool count
-    as float64).
+    `pred` has shape (..., C). `target` holds class indices, of shape (...) and any integer dtype, or probabilities (t)
+    that broadcast to `pred`; an index stands for a row of probability 1. float32, float64, float16, bfloat16 (integers
+    and bool count as float64).
 
     Parameters
     ----------
@@ -306,12 +306,14 @@ class PolyCrossEntropy(Rowwise):
     >>> value, grad = pl.PolyCrossEntropy().value_and_grad([[0.0, 0.0]], [0])
     >>> round(value, 6)
     1.193147
+    >>> round(pl.PolyCrossEntropy()([[0.0, 0.0]], [[0.75, 0.25]]), 6)
+    1.193147
     >>> grad
     array([[-0.75,  0.75]])
     """
 
     epsilon: float = parameter(1.0, Interval(-1.0).number)
-    targets = (LABELS,)
+    own_of_probabilities = True
     name: ClassVar[str] = "poly_cross_entropy"
     info: ClassVar[Info] = Info(
         task="multiclass classification",
@@ -327,11 +329,11 @@ class PolyCrossEntropy(Rowwise):
 class GeneralizedCrossEntropy(Rowwise):
     r"""Between cross-entropy (q towards 0) and absolute error (q = 1), for labels some of which are wrong.
 
-    .. math:: \ell = (1 - p_y^q) / q, \qquad p = \operatorname{softmax}(x)
+    .. math:: \ell = \sum_c t_c (1 - p_c^q) / q, \qquad p = \operatorname{softmax}(x)
 
-    `pred` has shape (..., C), `target` (y) shape (...) and holds class indices of any integer dtype; probabilities
-    are refused: the loss is of the label's probability. float32, float64, float16, bfloat16 (integers and bool
-    count as float64).
+    `pred` has shape (..., C). `target` holds class indices, of shape (...) and any integer dtype, or probabilities (t)
+    that broadcast to `pred`; an index stands for a row of probability 1. float32, float64, float16, bfloat16 (integers
+    and bool count as float64).
 
     Parameters
     ----------
@@ -359,7 +361,7 @@ class GeneralizedCrossEntropy(Rowwise):
     """
 
     q: float = parameter(0.7, Interval(0.0, 1.0, open_low=True).number)
-    targets = (LABELS,)
+    own_of_probabilities = True
     name: ClassVar[str] = "generalized_cross_entropy"
     info: ClassVar[Info] = Info(
         task="multiclass classification",
@@ -375,12 +377,13 @@ class GeneralizedCrossEntropy(Rowwise):
 class SymmetricCrossEntropy(Rowwise):
     r"""Cross-entropy, and that of the label under the prediction, for labels some of which are wrong.
 
-    .. math:: \ell = -\alpha \log p_y - \beta \log(10^{-4})\, (1 - p_y), \qquad p = \operatorname{softmax}(x)
+    .. math:: \ell = -\alpha \sum_c t_c \log p_c - \beta \sum_c p_c \log \max(t_c, 10^{-4}),
+        \qquad p = \operatorname{softmax}(x)
 
-    `pred` has shape (..., C), `target` (y) shape (...) and holds class indices of any integer dtype; probabilities
-    are refused: the second term is of a one-hot row. float32, float64, float16, bfloat16 (integers and bool count
-    as float64). For the logarithm of 0 in that row stands the logarithm of 1e-4, as in the authors' program; where
-    another A is wanted, beta is to be multiplied by A / log(1e-4).
+    `pred` has shape (..., C). `target` holds class indices, of shape (...) and any integer dtype, or probabilities (t)
+    that broadcast to `pred`; an index stands for a row of probability 1. float32, float64, float16, bfloat16 (integers
+    and bool count as float64). For the logarithm of 0 stands the logarithm of 1e-4, as in the authors' program; where
+    another A is wanted for labels, beta is to be multiplied by A / log(1e-4).
 
     Parameters
     ----------
@@ -408,7 +411,7 @@ class SymmetricCrossEntropy(Rowwise):
 
     alpha: float = parameter(0.1, NON_NEGATIVE.number)
     beta: float = parameter(1.0, NON_NEGATIVE.number)
-    targets = (LABELS,)
+    own_of_probabilities = True
     name: ClassVar[str] = "symmetric_cross_entropy"
     info: ClassVar[Info] = Info(
         task="multiclass classification",
@@ -860,10 +863,10 @@ class AdaCos(_OfCosines):
         pred=_COSINE,
     )
 
-    def _component_for(self, classes: int) -> kernels.RowComponent:
+    def _component_for(self, classes: int, labels: bool) -> kernels.RowComponent:
         if classes < 3:
             raise ValueError(f"pred: got {classes} classes, wanted at least 3: the scale is sqrt(2) log(classes - 1)")
-        return self._make_component(temperature=1.0 / (math.sqrt(2.0) * math.log(classes - 1)))
+        return self._make_component(self.name, temperature=1.0 / (math.sqrt(2.0) * math.log(classes - 1)))
 
 
 def class_balanced_weights(counts: ArrayLike, beta: float = 0.999) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -676,12 +677,19 @@ class Barron(Elementwise):
     `PseudoHuber` and -2 `GemanMcClure`. `pred` may have any shape, and `target` broadcasts to it; float32, float64,
     float16, bfloat16 (integers and bool count as float64).
 
+    A parameter that is None is an input of the call, behind `target`, by position or by its name: an array that
+    broadcasts to `pred`. The gradients are then a tuple, by `pred` and by each of these inputs, in the order `alpha`,
+    `c`; where an input is broadcast, its gradient is the sum over its places. The loss increases with alpha, so that
+    fitting alpha by it alone lowers alpha without end: the adaptive loss of the paper is a negative log-likelihood and
+    adds log c and the logarithm of a partition function of alpha, which are not part of this class. By alpha, the slope
+    is infinite at alpha = 2, unless r = 0: the paper keeps alpha within (0, 2).
+
     Parameters
     ----------
-    alpha : float, default 1
-        Shape; -inf is allowed. The lower, the less outliers pull.
-    c : float, default 1
-        Scale of the residuals; greater than 0.
+    alpha : float or None, default 1
+        Shape; -inf is allowed. The lower, the less outliers pull. None: an input.
+    c : float or None, default 1
+        Scale of the residuals; greater than 0. None: an input.
 
     Raises
     ------
@@ -700,11 +708,47 @@ class Barron(Elementwise):
     2.0
     >>> round(pl.Barron(alpha=-float("inf"))([1.0], [0.0]), 6)
     0.393469
+    >>> value, (by_pred, by_c) = pl.Barron(alpha=0.0, c=None).value_and_grad([2.0, -2.0], [0.0, 0.0], c=[2.0])
+    >>> by_pred.round(6), by_c.round(6)
+    (array([ 0.166667, -0.166667]), array([-0.333333]))
     """
 
-    alpha: float = parameter(1.0, BELOW_INFINITY.number)
-    c: float = parameter(1.0, POSITIVE.number)
+    alpha: float | None = parameter(1.0, BELOW_INFINITY.optional)
+    c: float | None = parameter(1.0, POSITIVE.optional)
     name: ClassVar[str] = "barron"
     info: ClassVar[Info] = Info(
-        task="regression", convex=False, differentiable=True, outliers="low", source="Barron 2019"
+        task="regression",
+        convex=False,
+        differentiable=True,
+        outliers="low",
+        source="Barron 2019",
+        optional=(("alpha", BELOW_INFINITY), ("c", POSITIVE)),
     )
+
+    @classmethod
+    def _kernels(cls) -> dict[str, tuple[int, int, int]]:
+        return {
+            "barron": (2, 2, 1),
+            "barron_of_alpha": (1, 3, 2),
+            "barron_of_c": (1, 3, 2),
+            "barron_of_both": (0, 4, 3),
+        }
+
+    @property
+    def _kernel(self) -> str:
+        free = tuple(self._free())
+        return "barron" if not free else f"barron_of_{free[0] if len(free) == 1 else 'both'}"
+
+    @property
+    def _parameters(self) -> list[float]:
+        return [value for value in (self.alpha, self.c) if value is not None]
+
+    def _free(self) -> Iterator[str]:
+        """Names of the parameters that are inputs."""
+        return (name for name, value in (("alpha", self.alpha), ("c", self.c)) if value is None)
+
+    def _names(self) -> tuple[str, ...]:
+        return (*self.inputs, *self._free())
+
+    def _gradients(self) -> tuple[str, ...]:
+        return (*self.gradients, *self._free())

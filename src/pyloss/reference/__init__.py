@@ -62,6 +62,7 @@ from .multiclass import (
 )
 from .regression import (
     barron,
+    barron_adaptive,
     cauchy,
     epsilon_insensitive,
     expectile,
@@ -88,6 +89,7 @@ __all__ = [
     "arc_face",
     "asymmetric_focal",
     "barron",
+    "barron_adaptive",
     "bce",
     "bce_with_logits",
     "beta_nll",

@@ -141,19 +141,42 @@ def _of_label(pred: ArrayLike, target: ArrayLike) -> tuple[Array, Array, Array, 
     return u, q, np.where(own, q, -p), np.where(own, -p * q, -p * (1 - p))
 
 
-def _chain(value: Array, first: Array, second: Array, slope: Array, bend: Array) -> Terms:
-    """Return f(u) with its derivatives by what u depends on."""
-    return value[..., 0], times(slope, first), times(bend, first) + times(np.square(slope), second)
+def _classes(pred: ArrayLike, target: ArrayLike) -> tuple[Array, Array, Array, Array]:
+    """Return of every class the target's probability t, the softmax's log p and p, and 1 - p."""
+    x = np.asarray(pred, np.float64)
+    log_p = _log_softmax(x)
+    p = np.exp(log_p)
+    # 1 - p of the largest is the probability of all others.
+    largest = np.arange(x.shape[-1]) == np.argmax(np.where(np.isnan(p), 0.0, p), axis=-1)[..., None]
+    others = np.sum(np.where(largest, 0.0, p), axis=-1, keepdims=True)
+    return _one_hot(x, target), log_p, p, np.where(largest, others, 1 - p)
+
+
+def _sum_over_classes(p: Array, q: Array, value: Array, first: Array, second: Array) -> Terms:
+    """Return Σ f(log p) with its derivatives by the scores, from f, f' and f'' of every class.
+
+    That of log p_k by score j is [j = k] - p_j, and the second one -p_j (1 - p_j).
+    """
+    spoilt = np.isnan(p).any(axis=-1, keepdims=True)
+    value, first, second = (np.where(spoilt, np.nan, each) for each in (value, first, second))
+    of_others = [
+        np.where(each == total, 0.0, total - each) for each, total in ((x, _total(x)) for x in (first, second))
+    ]
+    grad = times(q, first) - times(p, of_others[0])
+    hess = times(q**2, second) + times(p**2, of_others[1]) - times(p * q, _total(first))
+    return np.sum(value, axis=-1), grad, hess
+
+
+def _total(x: Array) -> Array:
+    total: Array = np.sum(x, axis=-1, keepdims=True)
+    return total
 
 
 def softmax_focal(pred: ArrayLike, target: ArrayLike, gamma: float = 2.0, alpha: ArrayLike | None = None) -> Terms:
-    """-alpha (1 - p)^gamma log p of the label's probability p (Lin 2017); alpha may be one for each class."""
-    u, q, slope, bend = _of_label(pred, target)
-    a = np.asarray(1.0 if alpha is None else alpha, np.float64)
-    a = a if a.ndim == 0 else a[np.asarray(target)][..., None]
-    a = np.where(np.isnan(u), np.nan, a)
+    """-Σ alpha t (1 - p)^gamma log p (Lin 2017; probabilities t as in Keras); alpha may be one for each class."""
+    t, u, p, q = _classes(pred, target)
+    a = t * np.asarray(1.0 if alpha is None else alpha, np.float64)
     with np.errstate(all="ignore"):
-        p = np.exp(u)
         pu = times(p, u)
         value = times(q**gamma, -u)
         first = gamma * pu * q ** (gamma - 1) - q**gamma
@@ -163,31 +186,33 @@ def softmax_focal(pred: ArrayLike, target: ArrayLike, gamma: float = 2.0, alpha:
         # Towards p = 1, -log p and 1 - p are alike.
         sure = q == 0
         value, first, second = (np.where(sure & (gamma > 0), 0.0, each) for each in (value, first, second))
-        return _chain(times(a, value), times(a, first), times(a, second), slope, bend)
+        return _sum_over_classes(p, q, times(a, value), times(a, first), times(a, second))
 
 
 def poly_cross_entropy(pred: ArrayLike, target: ArrayLike, epsilon: float = 1.0) -> Terms:
-    """-log p + epsilon (1 - p) of the label's probability p (Leng 2022, Poly-1)."""
-    u, q, slope, bend = _of_label(pred, target)
+    """Σ t (-log p + epsilon (1 - p)) (Leng 2022, Poly-1)."""
+    t, u, p, q = _classes(pred, target)
     with np.errstate(all="ignore"):
-        p = np.exp(u)
-        return _chain(-u + epsilon * q, -1 - epsilon * p, -epsilon * p, slope, bend)
+        return _sum_over_classes(p, q, times(t, -u + epsilon * q), times(t, -1 - epsilon * p), times(t, -epsilon * p))
 
 
 def generalized_cross_entropy(pred: ArrayLike, target: ArrayLike, q: float = 0.7) -> Terms:
-    """(1 - p^q) / q of the label's probability p (Zhang 2018)."""
-    u, _, slope, bend = _of_label(pred, target)
+    """Σ t (1 - p^q) / q (Zhang 2018)."""
+    t, u, p, not_p = _classes(pred, target)
     with np.errstate(all="ignore"):
         power = np.exp(q * u)
-        return _chain(-np.expm1(q * u) / q, -power, -q * power, slope, bend)
+        return _sum_over_classes(p, not_p, times(t, -np.expm1(q * u) / q), times(t, -power), times(t, -q * power))
 
 
 def symmetric_cross_entropy(pred: ArrayLike, target: ArrayLike, alpha: float = 0.1, beta: float = 1.0) -> Terms:
-    """-alpha Σ t log p - beta Σ p log t, where 1e-4 stands for t = 0 (Wang 2019)."""
-    u, q, slope, bend = _of_label(pred, target)
+    """-alpha Σ t log p - beta Σ p log t, where 1e-4 stands for what is below (Wang 2019)."""
+    t, u, p, q = _classes(pred, target)
     with np.errstate(all="ignore"):
-        wrong, p = -beta * np.log(1e-4), np.exp(u)
-        return _chain(times(alpha, -u) + wrong * q, -alpha - wrong * p, -wrong * p, slope, bend)
+        log_t = np.log(np.maximum(t, 1e-4))
+        # The probabilities add up to 1, so the logarithms may be counted from any number, such as their mean.
+        slope = -beta * times(p, log_t - _total(times(p, log_t)))
+        value = times(alpha * t, -u) - beta * times(p, log_t)
+        return _sum_over_classes(p, q, value, -alpha * t + slope, slope)
 
 
 def kl_div(pred: ArrayLike, target: ArrayLike, log_target: bool = False) -> Terms:

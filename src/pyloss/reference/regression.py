@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._terms import Array, Terms, residual
+from ._terms import Array, JointTerms, Terms, residual
 
 
 def mse(pred: ArrayLike, target: ArrayLike) -> Terms:
@@ -140,7 +142,7 @@ def tukey(pred: ArrayLike, target: ArrayLike, c: float = 4.685) -> Terms:
     return (c * a) ** 2 / 6 * (1 + v + v**2), np.where(a == 1, 0.0, r * v**2), v * (v - 4 * a**2)
 
 
-def cauchy(pred: ArrayLike, target: ArrayLike, c: float = 1.0) -> Terms:
+def cauchy(pred: ArrayLike, target: ArrayLike, c: Array | float = 1.0) -> Terms:
     """log((r/c)²/2 + 1) (Barron 2019, alpha = 0)."""
     r = residual(pred, target)
     far = np.abs(r / c) > 1e100
@@ -153,7 +155,7 @@ def cauchy(pred: ArrayLike, target: ArrayLike, c: float = 1.0) -> Terms:
     )
 
 
-def welsch(pred: ArrayLike, target: ArrayLike, c: float = 1.0) -> Terms:
+def welsch(pred: ArrayLike, target: ArrayLike, c: Array | float = 1.0) -> Terms:
     """1 - exp(-(r/c)²/2) (Barron 2019, alpha = -inf)."""
     u = np.maximum(np.minimum(residual(pred, target) / c, 1e3), -1e3)
     root = np.exp(-(u**2) / 4)  # its square underflows before the products do
@@ -173,28 +175,83 @@ def geman_mcclure(pred: ArrayLike, target: ArrayLike, c: float = 1.0) -> Terms:
     )
 
 
-def barron(pred: ArrayLike, target: ArrayLike, alpha: float = 1.0, c: float = 1.0) -> Terms:
+def barron(pred: ArrayLike, target: ArrayLike, alpha: ArrayLike = 1.0, c: ArrayLike = 1.0) -> Terms:
     """|alpha - 2| / alpha (((r/c)² / |alpha - 2| + 1)^(alpha/2) - 1) and its limits (Barron 2019, equation 8)."""
-    r = residual(pred, target)
-    u = r / c
-    if alpha == 2:
-        return u**2 / 2, u / c, np.full_like(u, 1 / c**2)
-    if alpha == 0:
-        return cauchy(pred, target, c)
-    if alpha == -np.inf:
-        return welsch(pred, target, c)
-    b = abs(alpha - 2)
+    shape, width = np.asarray(alpha, np.float64), np.asarray(c, np.float64)
+    u = residual(pred, target) / width
+    limit = (shape == 2) | (shape == 0) | (shape == -np.inf)
+    a = np.where(limit, 1.0, shape)
+    b = np.abs(a - 2)
     far = np.abs(u) > 1e100
     near, size = np.where(far, 1.0, u), np.where(far, np.abs(u), 1.0) / np.sqrt(b)
     z = near**2 / b
-    power = np.where(z < 1, np.expm1(alpha / 2 * np.log1p(np.minimum(z, 1))), (1 + z) ** (alpha / 2) - 1)
-    return (
-        b / alpha * np.where(far, size**alpha - 1, power),
-        np.where(far, np.sign(u) * np.sqrt(b) * size ** (alpha - 1), near * (1 + z) ** (alpha / 2 - 1)) / c,
-        np.where(
-            far,
-            (alpha - 1 + (2 - alpha) / size / size) * size ** (alpha - 2),
-            (1 + z) ** (alpha / 2 - 1) * (alpha - 1 + (2 - alpha) / (1 + z)),
-        )
-        / c**2,
+    exponent = a / 2 * np.log1p(z)
+    power = np.where(np.abs(exponent) < 1, np.expm1(exponent), (1 + z) ** (a / 2) - 1)
+    # (1 + z)^(a/2 - 1) and size^(a/2 - 1), by exponents that are not rounded.
+    fall = ((1 + z) ** (a / 4) / np.sqrt(1 + z)) ** 2
+    tail = (size ** (a / 4) / np.sqrt(size)) ** 2
+    endless = size == np.inf
+    steep, bent = (np.where(endless, size ** (a - n), tail * size ** (2 - n) * tail) for n in (1, 2))
+    inside = (
+        b / a * np.where(far, size**a - 1, power),
+        np.where(far, np.sign(u) * np.sqrt(b) * steep, near * fall) / width,
+        np.where(far, (a - 1 + (2 - a) / size / size) * bent, fall * (a - 1 + (2 - a) / (1 + z))) / width**2,
     )
+    squares = u**2 / 2, u / width, np.ones_like(u) / width**2
+    known = zip(squares, cauchy(pred, target, width), welsch(pred, target, width), inside, strict=True)
+    value, grad, hess = (np.select([shape == 2, shape == 0, shape == -np.inf], each[:3], each[3]) for each in known)
+    return value, grad, hess
+
+
+def barron_adaptive(pred: ArrayLike, target: ArrayLike, alpha: ArrayLike = 1.0, c: ArrayLike = 1.0) -> JointTerms:
+    """`barron` with its derivatives by pred, alpha and c, for alpha other than 2.
+
+    With b = |alpha - 2|, k = alpha/2, L = log(1 + (r/c)²/b) and M_n the integral of t^n e^(kt) from 0 to L, the
+    derivative by alpha is b/4 times the integral of e^(kt) (t - 1 + e^-t), and the second one a quarter of that of
+    e^(kt) (b/2 (t - 1 + e^-t)² ± (1 - e^-t)²), + below 2.
+    """
+    value, grad, hess = barron(pred, target, alpha, c)
+    shape, width = np.asarray(alpha, np.float64), np.asarray(c, np.float64)
+    r = residual(pred, target)
+    a, size = np.broadcast_arrays(shape, np.abs(r / width))
+    b, k = np.abs(a - 2), a / 2
+    side = np.where(a < 2, 1.0, -1.0)
+    far = size > 1e100
+    z = np.where(far, 1.0, size) ** 2 / b
+    length = np.where(far, 2 * np.log(np.where(far, size, 1.0)) - np.log(b), np.log1p(z))
+    p = k * length
+    share = np.where(far, 1.0, z / (1 + z))
+    phi = _phi(p)
+    # Powers of L, the exponentials expanded, where terms of the closed form would cancel.
+    short = np.where(length < 1, length, 0.0)
+    first = sum((-1) ** n * short ** (n + 1) / math.factorial(n) * phi[n] for n in range(2, 40)) * b / 4
+    second = phi[2] * length**3
+    rest = np.where(length < 0.1, sum((-short) ** n / math.factorial(n) for n in range(2, 40)), length - share)
+    by_parts = side / 2 * (length**2 * phi[1] - np.exp(p) * rest)
+    # The same differentiated as it stands: every term has the factor b.
+    root = np.where(a > 1, a, 1.0)
+    as_it_stands = b / (2 * root) * np.exp(p) * length - b * (2 + a) / (2 * root**2) * np.expm1(p)
+    as_it_stands = as_it_stands - side / 2 * np.expm1(-side * b * length / 2)
+    by_alpha = np.where(a > 1, as_it_stands, by_parts)
+    by_alpha = np.where((length < 1) & (np.abs(p) < 6), first, by_alpha)
+    twice = side / 4 * (second - np.exp(p) * rest**2)
+    by_c = -(r / width) * grad
+    by_c_twice = (2 * (r / width) * grad + (r / width) * r * hess) / width
+    return value, (grad, by_alpha, by_c), (hess, twice, by_c_twice)
+
+
+def _phi(x: Array) -> list[Array]:
+    """Return the integrals of t^n e^(xt) from 0 to 1: by parts, from the highest one down, or in full."""
+    inner, power = np.where(np.abs(x) < 6, x, 0.0), np.exp(x)
+    outer = np.where(np.abs(x) < 6, 6.0, x)
+    phi = [np.exp(inner) / 101]
+    for n in range(100, 0, -1):
+        phi.insert(0, (np.exp(inner) - inner * phi[0]) / n)
+    closed = [
+        (power - 1) / outer,
+        (1 + power * (outer - 1)) / outer**2,
+        (power * (outer**2 - 2 * outer + 2) - 2) / outer**3,
+    ]
+    for n in range(3):
+        phi[n] = np.where(np.abs(x) < 6, phi[n], closed[n])
+    return phi
