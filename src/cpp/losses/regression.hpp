@@ -144,12 +144,17 @@ struct PseudoHuber {
 
   template <class V>
   Terms<V> operator()(V pred, V target) const {
-    const V r = pred - target, u = r / delta, size = abs(u);
+    return scaled(pred - target, delta, delta);
+  }
+  /// With `width` for delta, times factor / width.
+  template <class V>
+  static Terms<V> scaled(V r, double width, double factor) {
+    const V u = r / width, size = abs(u);
     const auto far = size > 1e9;
     const V s = select(far, size, sqrt(1.0 + u * u)), inverse = 1.0 / s;
-    return {.value = delta * select(far, abs(r) - delta, abs(r) * (size / (1.0 + s))),
-            .grad = delta * select(far, sign(u), u * inverse),
-            .hess = inverse * inverse * inverse};
+    return {.value = factor * select(far, abs(r) - width, abs(r) * (size / (1.0 + s))),
+            .grad = factor * select(far, sign(u), u * inverse),
+            .hess = (factor / width) * (inverse * inverse * inverse)};
   }
 };
 
@@ -383,6 +388,7 @@ struct Barron {
     if (alpha == 0.0) return Cauchy{c}(pred, target);
     if (alpha == -std::numeric_limits<double>::infinity()) return Welsch{c}(pred, target);
     const V r = pred - target;
+    if (alpha == 1.0) return PseudoHuber::scaled(r, c, 1.0 / c);
     if (alpha == 2.0) return {.value = 0.5 * (r / c) * (r / c), .grad = r / (c * c), .hess = 1.0 / (c * c)};
     const BarronAt<V> at(r, alpha, c);
     return {.value = at.value(), .grad = at.grad(), .hess = at.hess()};
