@@ -59,7 +59,7 @@ FUNCTIONS = [
     "mine",
     "evaluate",
 ]
-MISSING = {"NegativeBinomialNLL"}
+MISSING: set[str] = set()
 """Names that are still to come: this set only shrinks."""
 
 TESTED = [*LOSSES.values(), *region_cases.LOSSES.values(), *ranking_cases.LOSSES.values()]
