@@ -118,6 +118,6 @@ def test_statsmodels() -> None:
     value, (by_pred, by_dispersion) = pl.NegativeBinomialNLL().value_and_grad(
         np.full(100, 0.7), t, 0.6, reduction="sum"
     )
-    parameters = np.array([0.7, 0.6])
+    parameters = np.array([0.7, np.log(0.6)])  # there the logarithm of the dispersion is the parameter
     assert_allclose(value, -model.loglike(parameters), rtol=1e-10)
-    assert_allclose([by_pred.sum(), by_dispersion], -model.score(parameters), rtol=1e-6)
+    assert_allclose([by_pred.sum(), 0.6 * by_dispersion], -model.score(parameters), rtol=1e-6)
