@@ -57,6 +57,10 @@ def elementwise_formulas() -> dict[str, Formula]:
         ratio = jnp.exp(p - old)
         return -jnp.minimum(ratio * gain, jnp.clip(ratio, 0.8, 1.2) * gain)
 
+    def negative_binomial_nll(p: Any, t: Any, a: Any) -> Any:
+        gamma, r, u = jax.scipy.special.gammaln, 1 / a, a * jnp.exp(p)
+        return gamma(r) + gamma(t + 1) - gamma(t + r) + r * jnp.log1p(u) - t * (log(u) - jnp.log1p(u))
+
     def student_t_nll(p: Any, t: Any, s: Any) -> Any:
         constant = math.lgamma(1.5) - math.lgamma(2.0) + math.log(3 * math.pi) / 2
         return constant + log(s) + 2 * jnp.log1p((p - t) ** 2 / (3 * s * s))
@@ -94,6 +98,7 @@ def elementwise_formulas() -> dict[str, Formula]:
         "modified_huber": modified_huber,
         "mse": lambda p, t: (p - t) ** 2,
         "msle": lambda p, t: (jnp.log1p(p) - jnp.log1p(t)) ** 2,
+        "negative_binomial_nll": negative_binomial_nll,
         "poisson_nll": lambda p, t: jnp.exp(p) - t * p,
         "policy_gradient": lambda p, gain: -p * gain,
         "ppo_clip": ppo_clip,

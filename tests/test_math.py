@@ -125,6 +125,34 @@ def test_products_with_powers_out_of_range(native: ModuleType, dtype: str, y: fl
     assert inside > 500
 
 
+@pytest.mark.parametrize("order", [0, 1, 2], ids=["value", "slope", "bend"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_fall_of_stirlings_remainder(native: ModuleType, dtype: str, order: int) -> None:
+    mp = pytest.importorskip("mpmath").mp.clone()
+    mp.prec = 400
+    random = np.random.default_rng(0)
+    z = np.concatenate([random.uniform(1, 3, 300), 10 ** random.uniform(0, 8, 300)]).astype(dtype)
+    t = (10 ** random.uniform(-6, 6, 600)).astype(dtype)
+    out = np.empty_like(z)
+    native.stirling_fall(z, t, order, out)
+
+    def exact(z: object) -> object:
+        first, second = mp.digamma(z) - mp.log(z) + 1 / (2 * z), mp.psi(1, z) - 1 / z - 1 / (2 * z * z)
+        value = mp.loggamma(z) - (z - 0.5) * mp.log(z) + z - mp.log(2 * mp.pi) / 2
+        return (value, z**2 * first, -(z**4) * (2 * first + z * second))[order]
+
+    pairs = [(mp.mpf(float(a)), mp.mpf(float(b))) for a, b in zip(z, t, strict=True)]
+    wants = [exact(a) - exact(a + b) for a, b in pairs]
+    # The first is right to its own digits, the others to those of t / ((1 + z)(1 + z + t)) times their size.
+    moves = [b / ((1 + a) * (1 + a + b)) for a, b in pairs]
+    units = [abs(want) if order == 0 else move / (12, 60)[order - 1] for want, move in zip(wants, moves, strict=True)]
+    eps = float(np.finfo(dtype).eps)
+    off = [abs(mp.mpf(float(g)) - want) / (eps * unit) for g, want, unit in zip(out, wants, units, strict=True)]
+    worst_at = int(np.argmax(off))
+    print(f"{dtype} {order}: {mp.nstr(off[worst_at], 3)} at {z[worst_at]!r}, {t[worst_at]!r}")
+    assert off[worst_at] <= 4
+
+
 def test_the_measure_itself() -> None:
     """An error of one place is one ULP, and a wrong infinity or NaN is infinitely wrong."""
     x = np.array([1.0, 0.1, 1e-44], np.float32)

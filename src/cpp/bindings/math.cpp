@@ -78,6 +78,19 @@ void times_power(const Array<T>& a, const Array<T>& x, double y, Array<T>& out) 
   });
 }
 
+template <class T>
+void stirling_fall(const Array<T>& z, const Array<T>& t, int order, Array<T>& out) {
+  if (z.ndim() != 1 || t.ndim() != 1 || out.ndim() != 1 || z.size() != t.size() || z.size() != out.size()) {
+    throw std::logic_error("z, t and out must have one axis of the same length");
+  }
+  const T *const from = z.data(), *const by = t.data();
+  T* to = out.mutable_data();
+  simd::for_each_pack<T>(static_cast<std::size_t>(z.size()), [&](std::size_t i, auto, auto lanes) {
+    const simd::StirlingFall<T> fall(lanes.load(from + i), lanes.load(by + i));
+    lanes.store(to + i, order == 0 ? fall.value() : order == 1 ? fall.slope().by : fall.bend().by);
+  });
+}
+
 }  // namespace
 
 void bind_math(py::module_& m) {
@@ -89,6 +102,10 @@ void bind_math(py::module_& m) {
   m.def("power", &raise<float>, py::arg("x").noconvert(), py::arg("y"), py::arg("less_one"), py::arg("out").noconvert(),
         "x^y, or (1 + x)^y - 1.");
   m.def("power", &raise<double>, py::arg("x").noconvert(), py::arg("y"), py::arg("less_one"), py::arg("out").noconvert());
+  m.def("stirling_fall", &stirling_fall<float>, py::arg("z").noconvert(), py::arg("t").noconvert(), py::arg("order"),
+        py::arg("out").noconvert(), "By how much Stirling's remainder, its slope or bend fall from z to z + t.");
+  m.def("stirling_fall", &stirling_fall<double>, py::arg("z").noconvert(), py::arg("t").noconvert(), py::arg("order"),
+        py::arg("out").noconvert());
   m.def("times_power", &times_power<float>, py::arg("a").noconvert(), py::arg("x").noconvert(), py::arg("y"), py::arg("out").noconvert(),
         "a x^y, also where x^y alone is out of range.");
   m.def("times_power", &times_power<double>, py::arg("a").noconvert(), py::arg("x").noconvert(), py::arg("y"), py::arg("out").noconvert());

@@ -209,6 +209,73 @@ struct GammaDeviance {
   }
 };
 
+/// With r = 1/dispersion, the mean m = e^pred, u = m/r, v = t/r and d = t - m, no sum below loses more digits than its inputs have:
+/// t log(t/m (1 + u)/(1 + v)) - r log((1 + v)/(1 + u)) is the divergence from the best mean, t, whose own likelihood is left to Stirling's
+/// formula. Where r < 1, the formula is taken one step further on.
+struct NegativeBinomialNLL {
+  static constexpr auto name = "negative_binomial_nll";
+
+  template <class V>
+  JointTerms<V, 2> operator()(V pred, V target, V dispersion) const {
+    using T = typename V::Scalar;
+    // Logarithms are taken of a mean within the type's range, where more of it only adds to them.
+    constexpr double cap = sizeof(T) == 4 ? 60.0 : 600.0, tiny = std::numeric_limits<T>::min();
+    const V t = target, r = 1.0 / dispersion, v = dispersion * t, z = t + r;
+    const V e = exp_nonpositive(-abs(pred)), above = select(pred > 0.0, 1.0, e), below = select(pred > 0.0, e, 1.0);  // of the mean
+    const V inverse = 1.0 / fma(dispersion, above, below), pull = (t * below - above) * inverse;                      // d/(1 + u)
+    const V root = exp_nonpositive(-0.5 * abs(pred)) * inverse;                                                       // of m/(1 + u)²
+    const V m = above / max(below, std::exp(-cap)), u = dispersion * m, d = t - m, size = abs(d), w = dispersion * pull;
+    const V low = min(m, t), high = max(m, t), of_t = 1.0 / (1.0 + v);
+
+    const auto rare = pred < -cap;
+    const V odds = log1p_or_log(size / (low * fma(dispersion, high, V(1.0))), rare, t * of_t);
+    const V log_odds = select(rare, odds - pred, copysign(odds, d));
+    const V gap = size / fma(dispersion, low, V(1.0)), excess = dispersion * gap;
+    const V log_rest = copysign(log1p(excess), d) - max(pred - cap, 0.0);
+    const V of_rest = select(excess < 1e-30, copysign(gap, d), r * log_rest);  // the excess may be subnormal
+
+    const auto few = r < 1.0;
+    const V of_z = 1.0 / (z + 1.0), of_r = 1.0 / (r + 1.0), step = log1p(t / r * of_z), last = log1p(1.0 / z);
+    const simd::StirlingFall<T> fall(select(few, r + 1.0, r), t);
+    const V of_counts = log1p(1.0 / max(t, tiny)) + log_odds - select(few, last, 0.0);
+    const V best =
+        0.5 * (log1p(t) + log1p(v)) + select(few, (r + 0.5) * step, 0.0) + (fall.value() - simd::StirlingFall<T>(1.0, t).value());
+
+    // Near the best mean, w - log(1 + w) = w h - 2 (atanh(h) - h) by h = w/(2 + w).
+    const V rest = 1.0 / (2.0 + u + v), k = d * rest, h = dispersion * k, p = simd::atanh_above_tangent(h * h);
+    const auto near = abs(h) < 0.5;
+    const V squared = pull * pull, short_of = w - log_rest, share = t * of_t;
+    const V slope = select(near, pull * k - 2.0 * h * k * k * p, r * r * short_of);
+    const V bend = select(near, squared * rest * fma(share, fma(V(2.0), u, V(1.0)), m * of_t) - 4.0 * k * k * k * p,
+                          r * (r * r * 2.0 * short_of - squared * of_t));
+
+    // q = b/(b + t) for the b at which the remainder is taken, c = r/b.
+    const V ahead = select(few, 1.0, 0.0), base = r + ahead, c = select(few, r * of_r, 1.0), to = 1.0 / (base + t), q = base * to,
+            q3 = q * q * q;
+    const V lost = t * to;  // 1 - q
+    const auto rate = fall.slope(), second = fall.bend();
+    const V rate_falls = c * c * fma(lost * (1.0 + q), rate.at, q * q * rate.by);
+    const V curve = fma(lost * (1.0 + q + q * q + q3 + q3 * q), second.at, q3 * q * q * second.by);
+    const V turn = ahead * fma(lost * (1.0 + q + q * q), rate.at, q3 * rate.by) - t * q3 * (rate.at - rate.by);
+    const V bend_falls = c * c * c * (2.0 * turn - c * c * dispersion * curve);
+
+    // The same of the step, (r + 1/2) log(1 + 1/r) - 1: its fall is the error of a trapezoid rule.
+    const V sum = r * (z + 1.0) + (r + 1.0) * z, g = t / sum, q_step = (r * of_r) * (r * of_z);
+    const V trapezoid = r * (r * g) * g * (2.0 * g) * simd::atanh_above_tangent(g * g) - 0.5 * share * (of_r * of_z) * fma(t, g, V(1.0));
+    const V step_falls = select(g < 0.5, trapezoid, r * r * step - 0.5 * fma(t, q_step, share));
+    const V far = of_z / z, between = t * (t + 2.0 * r + 1.0) * far * of_r;
+    const V step_bends = 2.0 * r * step_falls + 0.5 * r * r * between * (of_r + r * far);
+
+    const auto inside = (t >= 0.0) & (dispersion > 0.0);
+    const auto where_inside = [&](V x) { return select(inside, x, std::numeric_limits<double>::quiet_NaN()); };
+    return {.value = where_inside(times_or_zero(t, of_counts) - of_rest + best),
+            .grad = {where_inside((above - t * below) * inverse),
+                     where_inside(0.5 * share - slope - rate_falls - select(few, step_falls, 0.0))},
+            .hess = {where_inside((1.0 + v) * root * root),
+                     where_inside(bend - 0.5 * share * share + bend_falls + select(few, step_bends, 0.0))}};
+  }
+};
+
 /// With w = (target - pred)/scale: scale (w erf(w/√2) + 2 phi(w) - 1/√pi).
 struct GaussianCRPS {
   static constexpr auto name = "gaussian_crps";

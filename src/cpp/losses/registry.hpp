@@ -47,8 +47,8 @@ auto with_named(std::string_view name, List<First, Others...>, Use&& use) {
 
 using Elementwise = List<MSE, RMSE, MAE, Huber, Quantile, LogCosh, MSLE, MAPE, SMAPE, SmoothL1, PseudoHuber, Expectile, EpsilonInsensitive,
                          Tukey, Cauchy, Welsch, GemanMcClure, Barron, BarronOfAlpha, BarronOfC, BarronOfBoth,  // regression
-                         PoissonNLL, GaussianNLL, BetaNLL, LaplaceNLL, StudentTNLL, GammaDeviance, TweedieDeviance, GaussianCRPS,
-                         GaussianKL,  // likelihood
+                         PoissonNLL, GaussianNLL, BetaNLL, LaplaceNLL, StudentTNLL, NegativeBinomialNLL, GammaDeviance, TweedieDeviance,
+                         GaussianCRPS, GaussianKL,  // likelihood
                          BCE, BCEWithLogits, Focal, AsymmetricFocal, Hinge, SquaredHinge, ModifiedHuber, Exponential,
                          Logistic,                                 // binary
                          GANDiscriminator, GANGenerator,           // adversarial

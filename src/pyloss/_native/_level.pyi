@@ -335,6 +335,24 @@ def rowwise_losses() -> dict[str, int]:
     """
 
 @typing.overload
+def stirling_fall(
+    z: numpy.typing.NDArray[numpy.float32],
+    t: numpy.typing.NDArray[numpy.float32],
+    order: int,
+    out: numpy.typing.NDArray[numpy.float32],
+) -> None:
+    """
+    By how much Stirling's remainder, its slope or bend fall from z to z + t.
+    """
+
+@typing.overload
+def stirling_fall(
+    z: numpy.typing.NDArray[numpy.float64],
+    t: numpy.typing.NDArray[numpy.float64],
+    order: int,
+    out: numpy.typing.NDArray[numpy.float64],
+) -> None: ...
+@typing.overload
 def times_power(
     a: numpy.typing.NDArray[numpy.float32],
     x: numpy.typing.NDArray[numpy.float32],

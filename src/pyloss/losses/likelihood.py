@@ -286,6 +286,53 @@ class StudentTNLL(Elementwise):
 
 
 @dataclass(frozen=True)
+class NegativeBinomialNLL(Elementwise):
+    r"""Negative log-likelihood of a count that varies more than a Poisson distribution allows.
+
+    .. math:: \ell = -\log \frac{\Gamma(t + 1/\alpha)}{\Gamma(1/\alpha)\, t!}
+        + \frac{\log(1 + \alpha m)}{\alpha} - t \log\frac{\alpha m}{1 + \alpha m}, \qquad m = e^{\text{pred}}
+
+    With t the target, m the mean, whose logarithm is predicted, and alpha the `dispersion`, which must be positive:
+    the variance is m + alpha m² (NB2), and where alpha vanishes the distribution is Poisson's. The gradients are by
+    `pred` and by `dispersion`. Targets may be any numbers from 0 on; where a target is negative, or a dispersion is
+    not positive, the result is NaN. `pred` may have any shape, and `target` and `dispersion` broadcast to it;
+    float32, float64, float16, bfloat16 (integers and bool count as float64).
+
+    Raises
+    ------
+    TypeError, ValueError
+        For arguments of the wrong type or shape.
+
+    References
+    ----------
+    Hilbe, "Negative Binomial Regression", 2nd edition, Cambridge 2011; statsmodels' NegativeBinomial.
+
+    Examples
+    --------
+    >>> import pyloss as pl
+    >>> value, (by_pred, by_dispersion) = pl.NegativeBinomialNLL().value_and_grad([0.0], [1.0], dispersion=[1.0])
+    >>> round(value, 6)  # log 4
+    1.386294
+    >>> by_pred, by_dispersion.round(6)
+    (array([0.]), array([0.306853]))
+    """
+
+    inputs: ClassVar[tuple[str, ...]] = ("pred", "target", "dispersion")
+    gradients: ClassVar[tuple[str, ...]] = ("pred", "dispersion")
+    name: ClassVar[str] = "negative_binomial_nll"
+    info: ClassVar[Info] = Info(
+        task="count regression",
+        convex=False,
+        differentiable=True,
+        outliers="medium",
+        probabilistic=True,
+        source="statsmodels NegativeBinomial",
+        target=NON_NEGATIVE,
+        extra=(POSITIVE,),
+    )
+
+
+@dataclass(frozen=True)
 class GammaDeviance(Elementwise):
     r"""Deviance of a gamma distribution: of positive targets whose errors grow with them.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -82,6 +83,95 @@ def student_t_nll(pred: ArrayLike, target: ArrayLike, scale: ArrayLike, df: floa
             (df * far - near + 2 * (df + 1) * far * near) / s / s,
         ),
     )
+
+
+def bernoulli(count: int) -> list[float]:
+    """Return the first Bernoulli numbers, B(1) = -1/2."""
+    numbers = [Fraction(1)]
+    for n in range(1, count):
+        numbers.append(-sum((math.comb(n + 1, k) * numbers[k] for k in range(n)), Fraction(0)) / (n + 1))
+    return [float(number) for number in numbers]
+
+
+BERNOULLI = bernoulli(16)
+
+
+def log_step(f: float, alpha: float) -> Array:
+    """Log Gamma(f + 1/alpha) - log Gamma(1/alpha) + f log alpha, f < 1, and its derivatives by alpha.
+
+    Taken 20 steps further on, where the asymptotic series by Bernoulli polynomials serves.
+    """
+    r, j = 1 / alpha, np.arange(20.0)
+    x, z = r + j, r + 20
+    slope = f * (1 - f) * (r / x) * (r / (x + f)) / (x + 1)
+    bend = slope * r * (j / x + (j + f) / (x + f) + (j + 1) / (x + 1) - 1)
+    total = np.array([np.sum(f * np.log1p(1 / x) - np.log1p(f / x)), -np.sum(slope), np.sum(bend)])
+    for k in range(1, 14):
+        polynomial = sum(math.comb(k + 1, i) * BERNOULLI[k + 1 - i] * f**i for i in range(1, k + 2))
+        c = (-1) ** (k + 1) * polynomial / (k * (k + 1)) / z ** (k - 1)
+        total += [c / z, k * c * (r / z) ** 2, -k * c * (r / z) ** 2 * r * ((1 - k) + (k + 1) * 20 / z)]
+    return total
+
+
+def log_choices_of(t: float, alpha: float) -> Array:
+    """Return what `log_choices` does of a pair of numbers: whole steps are summed."""
+    if not (0 <= t < math.inf and 0 < alpha < math.inf):
+        return np.full(4, math.nan)
+    f, r = t - math.floor(t), 1 / alpha
+    j = f + np.arange(math.floor(t))
+    ratio = j / (1 + alpha * j)
+    choices, scaled = np.sum(np.log1p((r - 1) / (1 + j))), np.sum(np.log((1 + alpha * j) / (1 + j)))
+    total = np.array([choices, scaled, np.sum(ratio), -np.sum(ratio**2)])
+    if f:
+        step, slope, bend = log_step(f, alpha)
+        step -= log_step(f, 1.0)[0]
+        total += [step - f * np.log(alpha), step, slope, bend]
+    return total
+
+
+def log_choices(t: Array, alpha: Array) -> tuple[Array, Array, Array, Array]:
+    """Log of Gamma(t + 1/alpha) / (Gamma(1/alpha) Gamma(t + 1)); plus t log alpha; derivatives of that by alpha.
+
+    For whole t the second is the sum of log((1 + alpha j) / (1 + j)) over all j below t.
+    """
+    pairs, places = np.unique(np.stack([t.ravel(), alpha.ravel()]), axis=1, return_inverse=True)
+    rows = np.array([log_choices_of(*pair) for pair in pairs.T.tolist()]).reshape(-1, 4)
+    choices, scaled, slope, bend = rows[places.reshape(-1)].T.reshape(4, *t.shape)
+    return choices, scaled, slope, bend
+
+
+def negative_binomial_nll(pred: ArrayLike, target: ArrayLike, dispersion: ArrayLike) -> JointTerms:
+    """-log of the probability of a count of mean exp(pred) and variance mean + dispersion mean² (Hilbe 2011).
+
+    Counts of many thousands near their mean lose digits here: sums of so many logarithms cancel.
+    """
+    x, t, a = np.broadcast_arrays(*(np.asarray(each, np.float64) for each in (pred, target, dispersion)))
+    with np.errstate(all="ignore"):
+        r, e = 1 / a, np.exp(-abs(x))
+        high, low = np.where(x > 0, 1, e), np.where(x > 0, e, 1)  # mean = high / low
+        share, rest = high / (low + a * high), low / (low + a * high)  # mean / (1 + a mean), 1 / (1 + a mean)
+        root = np.exp(-abs(x) / 2) / (low + a * high)
+        log_rest = np.where(x < 500, np.log1p(a * np.exp(np.minimum(x, 500))), np.log(a + low) + x)
+        log_odds = np.where(x > 0, np.log(a + low), np.log1p(a * high) - x)  # log(a + 1/mean)
+
+        # log_rest = p + p²/2 + p³/3 + ...
+        p = a * share
+        few = np.where(p < 0.5, p, 0)
+        second = np.where(p < 0.5, sum(few**k / k for k in range(2, 140)), log_rest - p)
+        third = np.where(p < 0.5, 2 * sum(few**k / k for k in range(3, 140)), 2 * (log_rest - p) - p**2)
+
+        choices, scaled, slope, bend = log_choices(t, a)
+        of_counts = np.where(a * high > low, t * np.log1p(low / (a * high)) - choices, times(t, log_odds) - scaled)
+        terms = (
+            r * log_rest + of_counts,
+            share - t * rest,
+            t * share - r**2 * second - slope,
+            (1 + a * t) * root * root,
+            r**3 * third - t * share**2 - bend,
+        )
+        inside = (t >= 0) & (a > 0) & (t < np.inf)
+        value, by_pred, by_dispersion, *hess = (np.where(inside, term, np.nan) for term in terms)
+        return value, (by_pred, by_dispersion), (hess[0], hess[1])
 
 
 def tweedie_deviance(pred: ArrayLike, target: ArrayLike, power: float = 1.5, log_input: bool = False) -> Terms:
