@@ -1,6 +1,6 @@
 """Measure everything beside the peers, in one process; write results/, the tables and the picture.
 
-python bench/run.py [--quick] [--rounds 21]
+python bench/run.py [--quick] [--rounds 9]
 """
 
 from __future__ import annotations
@@ -200,7 +200,7 @@ def main() -> None:
     """Measure, print, and unless quick write the files."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small sizes, few rounds, nothing written")
-    parser.add_argument("--rounds", type=int, default=21)
+    parser.add_argument("--rounds", type=int, default=9)
     options = parser.parse_args()
     pl.set_num_threads(THREADS)
     rounds = 3 if options.quick else options.rounds

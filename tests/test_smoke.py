@@ -44,7 +44,7 @@ def test_sums_are_values_too():
 
 
 def test_list_losses_filters():
-    assert pl.list_losses(task="count") == ["poisson_nll"]
+    assert pl.list_losses(task="count") == ["negative_binomial_nll", "poisson_nll"]
     assert {"bce", "bce_with_logits", "hinge"} <= set(pl.list_losses(task="binary"))
     assert "mse" not in pl.list_losses(task="binary")
     assert "cross_entropy" in pl.list_losses(probabilistic=True)

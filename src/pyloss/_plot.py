@@ -133,8 +133,10 @@ def _range(losses: list[Any]) -> Array:
 
 def _curves(loss: Any, x: Array) -> list[Array]:
     """Return what is to be drawn: the value, its gradient, and its curvature if it has one."""
-    fixed = [_target(loss), *(_inside(domain, 1.0) for domain in loss._terms[0][1].info.extra)]
-    inputs = (x, *(np.full_like(x, each) for each in fixed[: len(loss._names()) - 1]))
+    info, names = loss._terms[0][1].info, loss._names()
+    further = [*info.extra, *(domain for name, domain in info.optional if name in names)]
+    fixed = [_target(loss), *(_inside(domain, 1.0) for domain in further)]
+    inputs = (x, *(np.full_like(x, each) for each in fixed[: len(names) - 1]))
     try:
         results = loss.value_grad_hess(*inputs, reduction="none")
     except TypeError:
