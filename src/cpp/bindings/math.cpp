@@ -38,9 +38,16 @@ constexpr std::array<Named<T>, 13> functions{{{"atan", simd::atan<T>},
 template <class T>
 using Array = py::array_t<T, py::array::c_style>;
 
+template <class... Arrays>
+void check_alike(const Arrays&... arrays) {
+  const std::array sizes{arrays.size()...};
+  if (((arrays.ndim() != 1) || ...) || ((arrays.size() != sizes[0]) || ...))
+    throw std::logic_error("arrays must have one axis of the same length");
+}
+
 template <class T>
 void apply(const std::string& name, const Array<T>& x, Array<T>& out) {
-  if (x.ndim() != 1 || out.ndim() != 1 || x.size() != out.size()) throw std::logic_error("x and out must have one axis of the same length");
+  check_alike(x, out);
   for (const auto& [known, function] : functions<T>) {
     if (name != known) continue;
     const T* from = x.data();
@@ -56,7 +63,7 @@ void apply(const std::string& name, const Array<T>& x, Array<T>& out) {
 template <class T>
 void raise(const Array<T>& x, double y, bool less_one, Array<T>& out) {
   using V = simd::Pack<T>;
-  if (x.ndim() != 1 || out.ndim() != 1 || x.size() != out.size()) throw std::logic_error("x and out must have one axis of the same length");
+  check_alike(x, out);
   const T* from = x.data();
   T* to = out.mutable_data();
   simd::for_each_pack<T>(static_cast<std::size_t>(x.size()), [&](std::size_t i, auto, auto lanes) {
@@ -67,9 +74,7 @@ void raise(const Array<T>& x, double y, bool less_one, Array<T>& out) {
 
 template <class T>
 void times_power(const Array<T>& a, const Array<T>& x, double y, Array<T>& out) {
-  if (x.ndim() != 1 || a.ndim() != 1 || out.ndim() != 1 || a.size() != x.size() || x.size() != out.size()) {
-    throw std::logic_error("a, x and out must have one axis of the same length");
-  }
+  check_alike(a, x, out);
   const T *const factors = a.data(), *const from = x.data();
   T* to = out.mutable_data();
   simd::for_each_pack<T>(static_cast<std::size_t>(x.size()), [&](std::size_t i, auto, auto lanes) {
@@ -80,9 +85,7 @@ void times_power(const Array<T>& a, const Array<T>& x, double y, Array<T>& out) 
 
 template <class T>
 void stirling_fall(const Array<T>& z, const Array<T>& t, int order, Array<T>& out) {
-  if (z.ndim() != 1 || t.ndim() != 1 || out.ndim() != 1 || z.size() != t.size() || z.size() != out.size()) {
-    throw std::logic_error("z, t and out must have one axis of the same length");
-  }
+  check_alike(z, t, out);
   const T *const from = z.data(), *const by = t.data();
   T* to = out.mutable_data();
   simd::for_each_pack<T>(static_cast<std::size_t>(z.size()), [&](std::size_t i, auto, auto lanes) {

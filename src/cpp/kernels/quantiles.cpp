@@ -42,9 +42,9 @@ struct LaneSums {
       first += Doubles(simd::widen_low(a.v));
       second += Doubles(simd::widen_high(a.v));
     } else {
-      const Doubles before = first, after = before + a, added = after - before;
-      second += (before - (after - added)) + (a - added);
-      first = after;
+      const auto [sum, lost] = simd::sum_in_two(first, a);
+      first = sum;
+      second += lost;
     }
   }
   /// The sums of some lanes, of what store() has left.
@@ -118,7 +118,7 @@ class MeetingOf final : public Meeting<T> {
 template <class T>
 std::unique_ptr<Meeting<T>> meeting_of(const QuantileComponent& component) {
   return with_named(component.name, OfQuantiles{}, [&]<class Loss>() -> std::unique_ptr<Meeting<T>> {
-    return std::make_unique<MeetingOf<Loss, T>>(with_parameters<Loss>(std::span<const double>(component.parameters)));
+    return std::make_unique<MeetingOf<Loss, T>>(with_parameters<Loss>(component.parameters));
   });
 }
 
@@ -287,11 +287,10 @@ std::span<const Signature> quantile_losses() { return signatures(OfQuantiles{});
 
 bool run_quantiles(std::span<const QuantileComponent> components, const QuantilesCall& call, Interrupt& interrupt,
                    std::span<double> totals) {
-  const bool float64 = call.float64 || std::any_of(components.begin(), components.end(), [](const QuantileComponent& component) {
-                         return with_named(component.name, OfQuantiles{}, [&]<class Loss>() {
-                           return with_parameters<Loss>(std::span<const double>(component.parameters)).wide();
-                         });
-                       });
+  const bool float64 =
+      call.float64 || std::any_of(components.begin(), components.end(), [](const QuantileComponent& component) {
+        return with_named(component.name, OfQuantiles{}, [&]<class Loss>() { return with_parameters<Loss>(component.parameters).wide(); });
+      });
   return float64 ? Run<double>(components, call, interrupt).run(totals) : Run<float>(components, call, interrupt).run(totals);
 }
 

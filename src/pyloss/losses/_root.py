@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, ClassVar
 
 from .._arguments import ArrayLike, as_array, is_weak, needs_float64
-from .._native import kernels
 from ._call import HESS, VALUE, Call
 from ._elementwise import Elementwise
 from ._loss import PredictionLoss, show_sum
@@ -41,10 +39,6 @@ class RootLoss(Elementwise):
     additive: ClassVar[bool] = False
     _derived: ClassVar[int] = 3
     _derived_inputs: ClassVar[int] = 1
-
-    @property
-    def _kernel(self) -> str:
-        return self.name
 
     @property
     @abstractmethod
@@ -84,7 +78,7 @@ class RootLoss(Elementwise):
         if call.want == VALUE:
             return (value,)
         known = _Known(
-            kernel=self._kernel,
+            of=self._kernel,
             coefficient=0.0 if root == 0.0 else self._coefficient / root,
             unit=unit,
             by_mean=0.0 if reduced == 0.0 else 1.0 / reduced,
@@ -116,7 +110,7 @@ class RootLoss(Elementwise):
 class _Known(Elementwise):
     """The terms of a root that is known."""
 
-    kernel: str
+    of: str
     unit: float
     coefficient: float = 1.0
     by_mean: float = 0.0
@@ -131,11 +125,13 @@ class _Known(Elementwise):
     def _own_inputs(self) -> list[Any]:
         return [self.weight]
 
-    @cached_property
-    def _plan(self) -> kernels.ElementwisePlan:
-        return kernels.ElementwisePlan(
-            [(self.kernel, [self.unit, self.by_mean, self.by_total], self.coefficient, None)]
-        )
+    @property
+    def _kernel(self) -> str:
+        return self.of
+
+    @property
+    def _parameters(self) -> list[float]:
+        return [self.unit, self.by_mean, self.by_total]
 
 
 @dataclass(frozen=True, repr=False)
