@@ -8,9 +8,9 @@ namespace {
 
 using Term = std::pair<std::string, std::vector<double>>;
 
-std::vector<double> run(const std::vector<Term>& terms, const Operand& pred, const Operand& target, const MaybeOperand& weight,
-                        const MaybeOperand& value, const MaybeOperand& grad, const MaybeOperand& hess, const std::vector<double>& scale,
-                        bool float64, int threads) {
+std::vector<double> quantiles(const std::vector<Term>& terms, const Operand& pred, const Operand& target, const MaybeOperand& weight,
+                              const MaybeOperand& value, const MaybeOperand& grad, const MaybeOperand& hess,
+                              const std::vector<double>& scale, bool float64, int threads) {
   const py::array& array = pred.first;
   std::vector<std::size_t> shape(array.shape(), array.shape() + array.ndim());
   QuantilesCall call;
@@ -45,7 +45,7 @@ void bind_quantiles(py::module_& m) {
       "quantile_losses", [] { return parameters_by_name(quantile_losses()); },
       "Name -> number of parameters of every kernel of quantiles.");
 
-  m.def("quantiles", &run, py::arg("terms"), py::arg("pred"), py::arg("target"), py::arg("weight"), py::arg("value"), py::arg("grad"),
+  m.def("quantiles", &quantiles, py::arg("terms"), py::arg("pred"), py::arg("target"), py::arg("weight"), py::arg("value"), py::arg("grad"),
         py::arg("hess"), py::arg("scale"), py::arg("float64"), py::arg("threads"));
 }
 

@@ -12,10 +12,10 @@ RowComponent component(const std::string& name, std::vector<double> parameters, 
   return {entry, std::move(parameters), std::move(class_weight), label_smoothing, softcap, temperature, ignored};
 }
 
-std::vector<double> run(const std::vector<RowComponent>& components, const Operand& scores, const MaybeOperand& target,
-                        const MaybeOperand& teacher, bool labels, const MaybeOperand& weight, const MaybeOperand& value,
-                        const MaybeOperand& grad, const MaybeOperand& hess, const std::vector<std::pair<double, double>>& surrogate,
-                        const std::vector<double>& scale, int want, bool float64, int threads) {
+std::vector<double> rowwise(const std::vector<RowComponent>& components, const Operand& scores, const MaybeOperand& target,
+                            const MaybeOperand& teacher, bool labels, const MaybeOperand& weight, const MaybeOperand& value,
+                            const MaybeOperand& grad, const MaybeOperand& hess, const std::vector<std::pair<double, double>>& surrogate,
+                            const std::vector<double>& scale, int want, bool float64, int threads) {
   const py::array& array = scores.first;
   std::vector<std::size_t> shape(array.shape(), array.shape() + array.ndim());
   RowwiseCall call;
@@ -53,7 +53,7 @@ void bind_rowwise(py::module_& m) {
       .def(py::init(&component), py::arg("name"), py::arg("parameters"), py::arg("class_weight"), py::arg("label_smoothing"),
            py::arg("softcap"), py::arg("temperature"), py::arg("ignored"));
 
-  m.def("rowwise", &run, py::arg("components"), py::arg("scores"), py::arg("target"), py::arg("teacher"), py::arg("labels"),
+  m.def("rowwise", &rowwise, py::arg("components"), py::arg("scores"), py::arg("target"), py::arg("teacher"), py::arg("labels"),
         py::arg("weight"), py::arg("value"), py::arg("grad"), py::arg("hess"), py::arg("surrogate"), py::arg("scale"), py::arg("want"),
         py::arg("float64"), py::arg("threads"));
 

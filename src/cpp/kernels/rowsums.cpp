@@ -57,7 +57,7 @@ class RowSumsOf final : public RowSums<T> {
   }
 
   void lead(const RowBlock<T>& block) override {
-    if constexpr (Loss::leads != 0) labels_ ? lead_pass<true>(block) : lead_pass<false>(block);
+    if constexpr (Loss::leads != 0) with_labels([&](auto labels) { lead_pass<labels()>(block); });
   }
 
   void finish_lead() override {
@@ -74,7 +74,7 @@ class RowSumsOf final : public RowSums<T> {
   }
 
   void total(const RowBlock<T>& block) override {
-    if constexpr (Loss::totals != 0) labels_ ? total_pass<true>(block) : total_pass<false>(block);
+    if constexpr (Loss::totals != 0) with_labels([&](auto labels) { total_pass<labels()>(block); });
   }
 
   void finish_totals() override {
@@ -87,7 +87,9 @@ class RowSumsOf final : public RowSums<T> {
     }
   }
 
-  void add(const RowBlock<T>& block) override { labels_ ? add_pass<true>(block) : add_pass<false>(block); }
+  void add(const RowBlock<T>& block) override {
+    with_labels([&](auto labels) { add_pass<labels()>(block); });
+  }
 
   void add_label() override {
     for (std::size_t i = 0; i < (tile_ ? tile_rows : 1); i += Rows::lanes) {
@@ -111,14 +113,23 @@ class RowSumsOf final : public RowSums<T> {
   double value(std::size_t i) const override { return value_[i]; }
 
   void derive(const RowBlock<T>& block, T* grad, T* hess) const override {
-    if (hess) {
-      labels_ ? derive_pass<true, true>(block, grad, hess) : derive_pass<false, true>(block, grad, hess);
-    } else {
-      labels_ ? derive_pass<true, false>(block, grad, hess) : derive_pass<false, false>(block, grad, hess);
-    }
+    with_labels(
+        [&](auto labels) { hess ? derive_pass<labels(), true>(block, grad, hess) : derive_pass<labels(), false>(block, grad, hess); });
   }
 
  private:
+  /// Calls use(whether there are labels) as a constant, for the kinds of target that the loss takes.
+  template <class Use>
+  void with_labels(Use&& use) const {
+    if constexpr (Loss::targets == Targets::labels) {
+      use(std::true_type{});
+    } else if constexpr (Loss::targets != Targets::either) {
+      use(std::false_type{});
+    } else {
+      labels_ ? use(std::true_type{}) : use(std::false_type{});
+    }
+  }
+
   void reset(std::size_t classes, bool labels) {
     classes_ = static_cast<double>(classes);
     labels_ = labels;
@@ -174,7 +185,7 @@ class RowSumsOf final : public RowSums<T> {
   PYLOSS_INLINE void walk(const RowBlock<T>& block, Prepare&& prepare, Body&& body) const {
     const auto element = [&](std::size_t at, Mask<T> is_label, V on, auto lanes) PYLOSS_INLINE_LAMBDA {
       V a = 0.0;
-      if constexpr (Loss::target) a = labels ? select(is_label, on, 0.0) : block.target.load(at, lanes);
+      if constexpr (Loss::targets != Targets::none) a = labels ? select(is_label, on, 0.0) : block.target.load(at, lanes);
       return Element<V>{lanes.load(block.x + at), a, Loss::teacher ? lanes.load(block.teacher + at) : V(0.0), is_label};
     };
     const auto none = Mask<T>{simd::integers<T>(0)};

@@ -73,7 +73,7 @@ struct GANGenerator {
 struct GradientPenalty : OfElements {
   static constexpr auto name = "gradient_penalty";
   static constexpr std::size_t leads = 1, sums = 2, factors = 6;
-  static constexpr bool target = false;
+  static constexpr Targets targets = Targets::none;
   double length;
 
   template <class V>

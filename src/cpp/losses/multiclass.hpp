@@ -260,6 +260,9 @@ struct ScoreTerms {
 
 enum class Lead { largest, sum };
 
+/// What the target of a row may be.
+enum class Targets { none, labels, probabilities, either };
+
 /// What most of these losses are.
 struct OfElements {
   static constexpr Lead lead_kind = Lead::largest;
@@ -267,7 +270,8 @@ struct OfElements {
   static constexpr std::size_t totals = 0,
                                from_totals = 0;  // sums that `total` adds up before, and the leads that `normalise` makes of them
   static constexpr bool label_alone = false;     // whether of a labelled row only the label's element has something to add
-  static constexpr bool target = true, teacher = false;
+  static constexpr Targets targets = Targets::either;
+  static constexpr bool teacher = false;
 };
 
 template <class V>
@@ -336,6 +340,7 @@ struct CategoricalCrossEntropy : OfElements {
 /// sum of t (log t - x), 0 where t = 0; t is a, or exp a with log_target.
 struct KLDiv : OfElements {
   static constexpr auto name = "kl_div";
+  static constexpr Targets targets = Targets::probabilities;
   static constexpr std::size_t factors = 1;
   double log_target;
 
@@ -362,6 +367,7 @@ struct KLDiv : OfElements {
 /// Half of sum of t log(t / m) + q log(q / m), q = exp x, m = (q + t) / 2. With d = (q - t) / (q + t), q is m (1 + d), t is m (1 - d).
 struct JSDiv : OfElements {
   static constexpr auto name = "js_div";
+  static constexpr Targets targets = Targets::probabilities;
 
   template <class V>
   std::array<V, 1> add(const Element<V>& e, const NoLead<V>&) const {
@@ -424,7 +430,7 @@ V complement(const Exponentiated<V>& x, V p, V not_p_of_max) {
 struct Entropy : OfElements {
   static constexpr auto name = "entropy";
   static constexpr std::size_t leads = 1, sums = 3, factors = 3;
-  static constexpr bool target = false;
+  static constexpr Targets targets = Targets::none;
 
   template <class V>
   std::array<V, 1> lead(const Element<V>& e) const {
@@ -452,6 +458,7 @@ struct Entropy : OfElements {
 /// weighted by a already.
 template <class Loss>
 struct OfProbabilities : OfElements {
+  static constexpr Targets targets = Targets::probabilities;
   static constexpr std::size_t leads = 1, totals = 3, from_totals = 4, sums = 5, factors = 4;
 
   template <class V>
@@ -576,6 +583,7 @@ struct SymmetricCrossEntropyOfProbabilities : OfProbabilities<SymmetricCrossEntr
 /// How far others come within the margin of the label: the largest of them, shared among equals, or all of them over the number of classes.
 struct MultiHinge : OfElements {
   static constexpr auto name = "multi_hinge";
+  static constexpr Targets targets = Targets::labels;
   static constexpr std::size_t leads = 1, sums = 2, factors = 2;
   double all, margin;
 
