@@ -120,6 +120,7 @@ from .losses import (
     mine,
 )
 from .randomized import clip_per_sample, dropout, dropout_backward
+from .scoring import Scorer, Scores, score
 from .threads import get_num_threads, num_threads, set_num_threads
 
 __version__ = _version("pyloss")
@@ -214,6 +215,8 @@ __all__ = [
     "Quadruplet",
     "Quantile",
     "QuantileHuber",
+    "Scorer",
+    "Scores",
     "SigLIP",
     "SmoothL1",
     "SoftmaxFocal",
@@ -249,6 +252,7 @@ __all__ = [
     "pairwise_vjp",
     "pcgrad",
     "plot",
+    "score",
     "set_num_threads",
     "show_config",
     "within",

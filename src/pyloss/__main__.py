@@ -1,13 +1,8 @@
-"""``python -m pyloss`` prints the configuration."""
+"""``python -m pyloss`` is the command ``pyloss``."""
 
-from .config import show_config
+import sys
 
-
-def main() -> None:
-    """Print the configuration."""
-    for name, value in show_config().items():
-        print(f"{name:13} {', '.join(value) if isinstance(value, list) else value}")
-
+from .cli import main
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

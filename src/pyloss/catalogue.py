@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from typing import Any, Literal
 
 from .losses import Info, Loss, find, registered
@@ -46,6 +47,45 @@ def get(name: str, **parameters: Any) -> Loss:
                 f"parameters: got {unknown[0]!r}, which {cls.__name__} does not have; it has {known}"
             ) from error
         raise
+
+
+def parse(text: str) -> Loss:
+    """Make a loss from text: its name, and its parameters if any.
+
+    Parameters
+    ----------
+    text : str
+        ``name`` or ``name:parameter=value,...``; values are written as in Python, words also without quotes.
+
+    Returns
+    -------
+    Loss
+        The loss.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the text is not of this form, or there is no such loss or parameter.
+
+    Examples
+    --------
+    >>> parse("huber:delta=2"), parse("quantile:q=(0.1, 0.9)")
+    (Huber(delta=2.0), Quantile(q=(0.1, 0.9)))
+    """
+    name, _, rest = text.strip().partition(":")
+    wanted = ValueError(f"loss: got {text!r}, wanted name or name:parameter=value,...")
+    try:
+        call = ast.parse(f"_({rest})", mode="eval").body
+        if not isinstance(call, ast.Call) or call.args:
+            raise wanted
+        parameters = {str(each.arg): _literal(each.value) for each in call.keywords}
+    except (SyntaxError, ValueError) as error:
+        raise wanted from error
+    return get(name, **parameters)
+
+
+def _literal(node: ast.expr) -> Any:
+    return node.id if isinstance(node, ast.Name) else ast.literal_eval(node)
 
 
 def list_losses(

@@ -103,6 +103,7 @@ void bind_lovasz(py::module_& m);
 void bind_overlap(py::module_& m);
 void bind_ranking(py::module_& m);
 void bind_quantiles(py::module_& m);
+void bind_tally(py::module_& m);
 void bind_math(py::module_& m);
 
 }  // namespace pyloss::bindings

@@ -26,5 +26,6 @@ PYBIND11_MODULE(PYLOSS_MODULE, m, pybind11::mod_gil_not_used()) {
   bindings::bind_lovasz(m);
   bindings::bind_ranking(m);
   bindings::bind_quantiles(m);
+  bindings::bind_tally(m);
   bindings::bind_math(m);
 }

@@ -7,6 +7,8 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
+
 from .._arguments import ArrayLike, as_array, is_weak, needs_float64
 from ._call import HESS, VALUE, Call
 from ._elementwise import Elementwise
@@ -67,7 +69,10 @@ class RootLoss(Elementwise):
         return ((1.0, self._square),)
 
     def _of_pass(self, values: list[float]) -> float | None:
-        return self._coefficient * math.sqrt(values[0]) if _SMALL[False] <= values[0] <= _LARGE[False] else None
+        return float(self._of_means(values)) if _SMALL[False] <= values[0] <= _LARGE[False] else None
+
+    def _of_means(self, values: list[Any]) -> Any:
+        return self._coefficient * np.sqrt(values[0])
 
     def _run(self, call: Call, inputs: tuple[ArrayLike, ...], weight: ArrayLike, curvature: str) -> tuple[Any, ...]:
         if call.reduction == "none":

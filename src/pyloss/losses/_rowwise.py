@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
+import numpy as np
+
 from .._arguments import (
     Array,
     ArrayLike,
@@ -93,6 +95,24 @@ class Rowwise(PredictionLoss):
                 f"{self.class_weights}: got {len(weights)} weights, wanted one for each of the {classes} classes"
             )
         return self._component if labels or not self.own_of_probabilities else self._component_of_probabilities
+
+    def _counts_rows(self) -> bool:
+        """Whether labels decide how much a row counts in a mean."""
+        settings = self._settings()
+        return self.mean_of_class_weights and any(
+            settings.get(name) is not None for name in ("class_weight", "ignore_index")
+        )
+
+    def _row_counts(self, pred: Array, target: Array | None) -> Array:
+        """Return how much each row counts in a mean."""
+        if target is None or not _are_labels(target, pred.shape):
+            return np.ones((), np.float64)
+        settings = self._settings()
+        ignored, of_classes = settings.get("ignore_index"), settings.get("class_weight")
+        kept = np.ones(target.shape, np.bool_) if ignored is None else target != ignored
+        if of_classes is None:
+            return kept
+        return np.where(kept, np.asarray(of_classes)[np.where(kept, target, 0)], 0.0)
 
     def _small(self, pred: ArrayLike, target: ArrayLike, want: int, reduction: object) -> Any:
         return None

@@ -1,0 +1,239 @@
+"""Which columns of a table are predictions, targets, weights and groups, and how they become arrays."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+
+from .._arguments import Array, check_choice
+from ._tally import Groups, grouped
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Nulls: TypeAlias = Literal["error", "drop"]
+ColumnSpec: TypeAlias = str | Sequence[str]
+"""The name of a column, or of several: a pattern with ``*``, or a sequence of names."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a batch of rows lies."""
+
+    source: str
+    first_row: int
+    part: str = ""
+    """What of the source it is a part of: "row group 3"."""
+
+    def row(self, i: int) -> str:
+        """Tell where row i of the batch is."""
+        return f"row {self.first_row + i} of {self.source}{f' ({self.part})' if self.part else ''}"
+
+    def __str__(self) -> str:
+        return f"{self.source}{f', {self.part}' if self.part else ''}, from row {self.first_row} on"
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What is asked for, by argument: the inputs of the losses, `weight` and `by`."""
+
+    inputs: Mapping[str, ColumnSpec]
+    weight: str | None
+    by: str | None
+    ids: str | None
+    nulls: Nulls
+
+    def __post_init__(self) -> None:
+        """Check every name."""
+        check_choice(self.nulls, "nulls", ("error", "drop"))
+        for argument, spec in self._asked():
+            if isinstance(spec, str):
+                continue
+            if argument not in self.inputs:
+                raise TypeError(f"{argument}: got {spec!r}, wanted the name of a column")
+            if not (isinstance(spec, Sequence) and spec and all(isinstance(each, str) for each in spec)):
+                raise TypeError(f"{argument}: got {spec!r}, wanted the name of a column, or a sequence of names")
+
+    def _asked(self) -> Iterable[tuple[str, ColumnSpec]]:
+        yield from self.inputs.items()
+        for argument, name in (("weight", self.weight), ("by", self.by), ("id", self.ids)):
+            if name is not None:
+                yield argument, name
+
+    def resolve(self, names: Sequence[str], source: str, lacking: Mapping[str, tuple[str, list[str]]]) -> Resolved:
+        """Find the columns among those of a source, of which some files may be lacking some."""
+        found = {argument: _matching(argument, spec, names, source) for argument, spec in self._asked()}
+        for argument, columns in found.items():
+            for name in (columns,) if isinstance(columns, str) else columns:
+                if name in lacking:
+                    file, known = lacking[name]
+                    raise ValueError(
+                        f"{argument}: got {name!r}, which {file} does not have; its columns are {_list(known)}"
+                    )
+        return Resolved(self, found)
+
+
+def _matching(argument: str, spec: ColumnSpec, names: Sequence[str], source: str) -> str | tuple[str, ...]:
+    known = set(names)
+    if isinstance(spec, str):
+        if spec in known:
+            return spec
+        if "*" in spec:
+            found = [name for name in names if fnmatchcase(name, spec)]
+            if found:
+                return tuple(sorted(found, key=_natural))
+        raise ValueError(f"{argument}: got {spec!r}, wanted one of the columns of {source}: {_list(names)}")
+    for name in spec:
+        if name not in known:
+            raise ValueError(f"{argument}: got {name!r}, wanted some of the columns of {source}: {_list(names)}")
+    return tuple(spec)
+
+
+def _list(names: Sequence[str]) -> str:
+    return ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Sort p_2 before p_10."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
+
+
+class Resolved:
+    """Columns of one source, by argument."""
+
+    def __init__(self, asked: Columns, found: dict[str, str | tuple[str, ...]]) -> None:
+        self.asked = asked
+        self.found = found
+
+    @property
+    def names(self) -> list[str]:
+        """All columns, each once."""
+        each = [(found,) if isinstance(found, str) else found for found in self.found.values()]
+        return list(dict.fromkeys(name for names in each for name in names))
+
+    @property
+    def by(self) -> str | None:
+        """The column of the groups."""
+        return self.asked.by
+
+
+class Extractor:
+    """Turns batches of a source into arrays."""
+
+    def __init__(self, columns: Resolved) -> None:
+        self._columns = columns
+        self._dictionary: pa.Array | None = None
+        self._meaning: list[Any] = []
+        self.dropped = 0
+
+    def arrays(
+        self, batch: pa.RecordBatch, place: Place, null_count: Any = None
+    ) -> tuple[dict[str, Array], Array | None, Groups | None, pa.Array | None]:
+        """Return the inputs, the weights, the groups and the ids of a batch."""
+        batch = self._without_nulls(batch, place, null_count)
+        given = {argument: self._input(batch, argument, place) for argument in self._columns.asked.inputs}
+        weight = None if self._columns.asked.weight is None else self._input(batch, "weight", place)
+        by, ids = self._columns.asked.by, self._columns.asked.ids
+        groups = None if by is None else self._groups(batch.column(by))
+        return given, weight, groups, None if ids is None else batch.column(ids)
+
+    def _without_nulls(self, batch: pa.RecordBatch, place: Place, null_count: Any) -> pa.RecordBatch:
+        holes = [name for name in self._columns.names if _null_count(batch.column(name))]
+        if not holes:
+            return batch
+        import pyarrow.compute as pc
+
+        full = None
+        for name in holes:
+            if name == self._columns.asked.ids:
+                continue
+            valid = _valid(batch.column(name))
+            if self._columns.asked.nulls == "error":
+                argument = next(
+                    argument
+                    for argument, found in self._columns.found.items()
+                    if name in ((found,) if isinstance(found, str) else found)
+                )
+                here = len(valid) - pc.sum(valid).as_py()
+                total = null_count(name) if null_count else None
+                known = here if total is None else total
+                count = f"{'at least ' if total is None else ''}{known} null{'' if known == 1 else 's'}"
+                raise ValueError(
+                    f"{argument}: got {count} in column {name!r}, the first in "
+                    f"{place.row(pc.index(valid, False).as_py())}, wanted none; nulls='drop' leaves out such rows"
+                )
+            full = valid if full is None else pc.and_(full, valid)
+        if full is None:
+            return batch
+        kept = batch.filter(full)
+        self.dropped += batch.num_rows - kept.num_rows
+        return kept
+
+    def _input(self, batch: pa.RecordBatch, argument: str, place: Place) -> Array:
+        found = self._columns.found[argument]
+        if isinstance(found, str):
+            return _numbers(batch.column(found), argument, found, place)
+        return np.stack([_numbers(batch.column(name), argument, name, place) for name in found], axis=-1)
+
+    def _groups(self, column: pa.Array) -> Groups:
+        import pyarrow as pa
+
+        kind = column.type
+        if pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_floating(kind):
+            return grouped(column.to_numpy(zero_copy_only=False))
+        if not pa.types.is_dictionary(kind):
+            column = column.dictionary_encode()
+        dictionary = column.dictionary
+        if self._dictionary is None or not self._dictionary.equals(dictionary):
+            self._dictionary, self._meaning = dictionary, dictionary.to_pylist()
+        return Groups(column.indices.to_numpy(zero_copy_only=False), self._meaning)
+
+
+def _null_count(column: pa.Array) -> int:
+    """Nulls of a column: places without a value, in lists as in dictionaries."""
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(column.type) and column.dictionary.null_count:
+        column = column.cast(column.type.value_type)
+    count: int = column.null_count
+    if pa.types.is_fixed_size_list(column.type):
+        count += column.flatten().null_count
+    return count
+
+
+def _valid(column: pa.Array) -> pa.Array:
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(column.type):
+        return column.cast(column.type.value_type).is_valid()
+    valid = column.is_valid()
+    if pa.types.is_fixed_size_list(column.type) and column.flatten().null_count:
+        width = column.type.list_size
+        each = column.values.slice(column.offset * width, len(column) * width).is_valid()
+        rows = each.to_numpy(zero_copy_only=False).reshape(len(column), width).all(axis=1)
+        return pa.array(rows & valid.to_numpy(zero_copy_only=False))
+    return valid
+
+
+def _numbers(column: pa.Array, argument: str, name: str, place: Place) -> Array:
+    """Return a column of numbers, without a copy where Arrow holds them as NumPy does."""
+    import pyarrow as pa
+
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        column = column.cast(kind.value_type)
+        kind = column.type
+    if pa.types.is_decimal(kind):
+        column, kind = column.cast(pa.float64()), pa.float64()
+    if pa.types.is_fixed_size_list(kind) and argument != "weight":
+        width = kind.list_size
+        return _numbers(column.flatten(), argument, name, place).reshape(len(column), width)
+    if not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)):
+        raise TypeError(f"{argument}: got column {name!r} of type {kind} in {place.source}, wanted numbers")
+    array: Array = column.to_numpy(zero_copy_only=False)
+    return array
