@@ -233,7 +233,7 @@ def main() -> None:
         report["extra MB"] = dict(memory())
     text, rest = table(report), catalogue(report)
     print(text, rest, sep="\n\n")
-    if options.quick:
+    if options.quick or not (HERE.parent / "README.md").exists():  # installed, not in its repository
         return
     cpu = "-".join(report["machine"]["cpu"].lower().replace("(r)", "").split())
     (HERE / "results").mkdir(exist_ok=True)

@@ -1,11 +1,12 @@
 """Scoring a Parquet file beside the peers: times, and peak memory.
 
-python bench/scoring.py [--rows 20] [--rounds 7] [--folder /tmp]     rows in millions
+python bench/scoring.py [--rows 20] [--rounds 9] [--folder /tmp]     rows in millions; fewer than 20 write no results
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
 import os
 import random
@@ -15,6 +16,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +33,12 @@ THREE = ["mse", "mae", "quantile:q=0.9"]
 FIVE = ["bce_with_logits", "poisson_nll", "log_cosh", "focal", "pseudo_huber"]
 GROUPS = 50
 CHUNK = 1_000_000
+HERE = Path(__file__).parent
+BEGIN, END = "<!-- scoring:begin -->", "<!-- scoring:end -->"
 
 
 def write(path: Path, millions: int) -> None:
-    """Write float32 predictions, targets in [0, 1], and groups as text and as numbers: zstd, row groups of a million."""
+    """Write float32 predictions, targets in [0, 1], and groups as text and as numbers; row groups of a million."""
     rng = np.random.default_rng(0)
     names = np.array([f"region {i:02}" for i in range(GROUPS)])
     schema = pa.schema([("yhat", pa.float32()), ("y", pa.float32()), ("region", pa.string()), ("number", pa.int64())])
@@ -151,8 +156,9 @@ def times(contenders: dict[str, Callable[[], Any]], rounds: int) -> dict[str, fl
 def peak_memory(path: Path, by: str | None) -> float:
     """Return the most memory, in MB, that a process of its own had while it scored a file."""
     program = (
-        f"import pyloss as pl, resource; pl.score({str(path)!r}, {THREE!r}, pred='yhat', target='y', by={by!r});"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+        f"import pyloss as pl; pl.score({str(path)!r}, {THREE!r}, pred='yhat', target='y', by={by!r});"
+        # Not getrusage: its maximum includes the process that this one was forked from.
+        "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     return int(done.stdout) / 1024
@@ -186,64 +192,97 @@ def check(path: Path) -> None:
     np.testing.assert_allclose(groups.means, theirs.select("mse", "mae", "quantile").to_numpy(), rtol=1e-4)
 
 
+def works(path: Path) -> dict[str, dict[str, Callable[[], Any]]]:
+    """Return the contenders of each work."""
+    three = {
+        "pyloss": lambda: score(path, THREE),
+        "pyarrow's decoding alone": lambda: decode_in_batches(path, ["yhat", "y"]),
+        "pyarrow's decoding alone, as a table": lambda: decode(path, ["yhat", "y"]),
+        "polars": lambda: polars_of(path, three_in_polars()),
+        "DuckDB": lambda: duckdb_of(path),
+        "pandas + scikit-learn": lambda: pandas_and_sklearn(path),
+    }
+    by = {
+        f"three losses by {GROUPS} groups ({kind})": {
+            "pyloss": partial(score, path, THREE, column),
+            "pyarrow's decoding alone": partial(decode_in_batches, path, ["yhat", "y", column]),
+            "polars": partial(polars_of, path, three_in_polars(), column),
+        }
+        for column, kind in (("region", "text"), ("number", "numbers"))
+    }
+    five = {"pyloss": lambda: score(path, FIVE), "polars": lambda: polars_of(path, five_in_polars())}
+    return {"three losses": three, **by, "five losses with exp and log": five}
+
+
+def table(report: dict[str, Any]) -> str:
+    """Return the report as Markdown."""
+    columns = ("pyloss", "pyarrow's decoding alone", "polars", "DuckDB", "pandas + scikit-learn")
+    lines = [f"| {report['millions']} M rows | {' | '.join(columns)} |", "|---|" + "---|" * len(columns)]
+    for work, found in report["seconds"].items():
+        cells = []
+        for name in columns:
+            each = [f"{found[name]:.3f} s"] if name in found else []
+            each += [
+                f"({t:.3f} s{other.removeprefix(name)})" for other, t in found.items() if other.startswith(f"{name},")
+            ]
+            cells.append(" ".join(each))
+        lines.append(f"| {work} | {' | '.join(cells)} |")
+    peaks = ", ".join(f"{mb:.0f} MB with {work}" for work, mb in report["peak MB"].items())
+    dask = ", ".join(f"{seconds:.2f} s on {work}" for work, seconds in report["dask"].items())
+    versions = ", ".join(f"{name} {number}" for name, number in report["peers"].items())
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"Peak memory of the process: {peaks}. Dask, five losses: {dask}.",
+            "",
+            f"{report['date']}, two threads; {versions}.",
+        ]
+    )
+
+
 def main() -> None:
-    """Measure and print."""
+    """Measure, print, and write the results and README's table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=20, help="millions")
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--folder", default=tempfile.gettempdir())
-    parser.add_argument(
-        "--large", type=int, default=10, help="how many times larger the file of the memory test is; 0: none"
-    )
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--folder", default=tempfile.gettempdir(), help="where the files of 0.2 and 2 GB go, and stay")
     options = parser.parse_args()
     pl.set_num_threads(2)
     pa.set_cpu_count(2)
-    path = Path(options.folder) / f"scoring-{options.rows}.parquet"
-    if not path.exists():
-        write(path, options.rows)
-    check(path)
-    report = {
-        "three losses": times(
-            {
-                "pyloss": lambda: score(path, THREE),
-                "pyarrow decode, table": lambda: decode(path, ["yhat", "y"]),
-                "pyarrow decode, batches": lambda: decode_in_batches(path, ["yhat", "y"]),
-                "polars": lambda: polars_of(path, three_in_polars()),
-                "duckdb": lambda: duckdb_of(path),
-                "pandas + scikit-learn": lambda: pandas_and_sklearn(path),
-            },
-            options.rounds,
-        ),
-        **{
-            f"three losses by {by}": times(
-                {
-                    "pyloss": lambda by=by: score(path, THREE, by),
-                    "pyarrow decode, table": lambda by=by: decode(path, ["yhat", "y", by]),
-                    "polars": lambda by=by: polars_of(path, three_in_polars(), by),
-                },
-                options.rounds,
-            )
-            for by in ("region", "number")
+    paths = [Path(options.folder) / f"scoring-{millions}.parquet" for millions in (options.rows, 10 * options.rows)]
+    for path, millions in zip(paths, (options.rows, 10 * options.rows), strict=True):
+        if not path.exists():
+            write(path, millions)
+    check(paths[0])
+    report: dict[str, Any] = {
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "millions": options.rows,
+        "peers": {
+            name: version(name) for name in ("pyarrow", "polars", "duckdb", "pandas", "scikit-learn", "distributed")
         },
-        "five losses": times(
-            {"pyloss": lambda: score(path, FIVE), "polars": lambda: polars_of(path, five_in_polars())}, options.rounds
-        ),
+        "seconds": {},
+        "peak MB": {},
+        "dask": {},
     }
-    for work, found in report.items():
+    for work, contenders in works(paths[0]).items():
+        report["seconds"][work] = found = times(contenders, options.rounds)
         print(work, {name: round(t, 4) for name, t in found.items()}, flush=True)
-    if options.large:
-        large = Path(options.folder) / f"scoring-{options.rows * options.large}.parquet"
-        if not large.exists():
-            write(large, options.rows * options.large)
-        report["peak MB"] = {
-            f"{each.name}{' by region' if by else ''}": peak_memory(each, by)
-            for by in (None, "region")
-            for each in (path, large)
-        }
-        print("peak MB", report["peak MB"], flush=True)
-    report["dask, five losses"] = {f"{n} workers": on_dask(path, n, options.rounds) for n in (1, 2)}
-    print("dask", report["dask, five losses"])
-    print(json.dumps(report))
+    for path, millions in zip(paths, (options.rows, 10 * options.rows), strict=True):
+        for by in (None, "region"):
+            report["peak MB"][f"{millions} M rows{' by region' if by else ''}"] = peak_memory(path, by)
+    for workers in (1, 2):
+        report["dask"][f"{workers} worker{'s' * (workers > 1)}"] = on_dask(paths[0], workers, options.rounds)
+    text = table(report)
+    print(text)
+    if options.rows < 20 or not (HERE.parent / "README.md").exists():
+        return
+    (HERE / "results" / f"{report['date']}-scoring.json").write_text(
+        json.dumps(report, indent=1) + "\n", encoding="utf-8"
+    )
+    readme = HERE.parent / "README.md"
+    before, after = readme.read_text(encoding="utf-8").split(BEGIN)
+    readme.write_text(f"{before}{BEGIN}\n{text}\n{END}{after.split(END)[1]}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -459,21 +459,24 @@ def test_few_batches_are_at_hand():
     assert scores.count == 200 * np.count_nonzero(columns(1000)["w"])
 
 
+# Not getrusage: its maximum includes the process that this one was forked from.
 PEAK = """
-import sys, resource, pyloss as pl
+import sys, pyloss as pl
 pl.score(sys.argv[1], ["mse", "mae"], pred="yhat", target="y")
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
 """
 
 
-@pytest.mark.parametrize("kind", ["parquet", "arrow", "npz", "csv"])
+@pytest.mark.parametrize("kind", ["parquet", "one row group", "arrow", "npz", "csv"])
 def test_memory_does_not_grow_with_the_file(kind, tmp_path):
     def peak(millions):
         rng = np.random.default_rng(0)
-        path = tmp_path / f"{millions}.{kind}"
+        path = tmp_path / f"{millions}.{kind if kind != 'one row group' else 'parquet'}"
         data = pa.table({name: rng.random(millions << 20, np.float32) for name in ("yhat", "y")})
         if kind == "parquet":
             pq.write_table(data, path, row_group_size=1 << 20)
+        elif kind == "one row group":
+            pq.write_table(data, path, row_group_size=1 << 30)
         elif kind == "arrow":
             ipc(data, path, rows=1 << 18)
         elif kind == "npz":
@@ -483,9 +486,8 @@ def test_memory_does_not_grow_with_the_file(kind, tmp_path):
         done = subprocess.run([sys.executable, "-c", PEAK, str(path)], capture_output=True, text=True, check=True)
         return int(done.stdout)
 
-    few, many = (2, 8) if kind == "csv" else (4, 32)
-    # The file grows by 224 MB (npz), the process may by what allocators keep.
-    assert peak(many) < peak(few) + 60_000
+    # The numbers grow by 96 MB, the process may by what allocators keep.
+    assert peak(16) < peak(4) + 40_000
 
 
 def test_ctrl_c_ends_it(tmp_path, seconds_to_interrupt):

@@ -2,6 +2,7 @@
 
 #include "../kernels/weights.hpp"
 #include "arrays.hpp"
+#include "tally.hpp"
 
 namespace pyloss::bindings {
 
@@ -52,6 +53,21 @@ class Plan {
     return py::none();
   }
 
+  /// Adds up the values of the terms, and columns behind them.
+  bool tally(const std::vector<Operand>& inputs, const std::vector<std::vector<Operand>>& own_inputs, bool float64,
+             const std::vector<Operand>& columns, const MaybeOperand& weight, const std::optional<GroupsOfRows>& groups, py::array sums,
+             int threads) const {
+    const py::array& pred = inputs.at(0).first;
+    const std::vector<std::size_t> shape(pred.shape(), pred.shape() + pred.ndim());
+    ElementwiseCall call;
+    set_inputs(call, inputs, own_inputs, shape);
+    call.float64 = float64;
+    const auto rows = static_cast<std::size_t>(pred.size());
+    const std::vector<View> others = columns_of_rows(columns, rows);
+    const auto make = [&] { return values_of(components_, call, others); };
+    return tally_columns(make, components_.size() + others.size(), rows, weight, groups, sums, threads);
+  }
+
   std::vector<double> run(const std::vector<Operand>& inputs, const std::vector<std::vector<Operand>>& own_inputs,
                           const MaybeOperand& weight, const MaybeOperand& value, const std::vector<Operand>& grad,
                           const std::vector<Operand>& hess, const std::vector<std::pair<double, double>>& surrogate,
@@ -59,13 +75,7 @@ class Plan {
     const py::array& pred = inputs.at(0).first;
     const std::vector<std::size_t> shape(pred.shape(), pred.shape() + pred.ndim());
     ElementwiseCall call;
-    for (const Operand& input : inputs) call.inputs.push_back(view(input, shape));
-    for (std::size_t term = 0; term < components_.size(); ++term) {
-      auto& own = call.own_inputs.emplace_back();
-      for (const Operand& input : own_inputs.at(term)) own.push_back(view(input, shape));
-      if (inputs.size() + own.size() != elementwise_table<double>()[components_[term].entry].inputs)
-        throw std::logic_error("wrong number of inputs");
-    }
+    set_inputs(call, inputs, own_inputs, shape);
     call.weight = view(weight, shape);
     call.value = view(value, shape);
     for (const Operand& each : grad) call.grad.push_back(view(each, shape));
@@ -88,6 +98,17 @@ class Plan {
   }
 
  private:
+  void set_inputs(ElementwiseCall& call, const std::vector<Operand>& inputs, const std::vector<std::vector<Operand>>& own_inputs,
+                  const std::vector<std::size_t>& shape) const {
+    for (const Operand& input : inputs) call.inputs.push_back(view(input, shape));
+    for (std::size_t term = 0; term < components_.size(); ++term) {
+      auto& own = call.own_inputs.emplace_back();
+      for (const Operand& input : own_inputs.at(term)) own.push_back(view(input, shape));
+      if (inputs.size() + own.size() != elementwise_table<double>()[components_[term].entry].inputs)
+        throw std::logic_error("wrong number of inputs");
+    }
+  }
+
   static bool is(py::handle text, const char* word) {
     return PyUnicode_Check(text.ptr()) && PyUnicode_CompareWithASCIIString(text.ptr(), word) == 0;
   }
@@ -166,6 +187,8 @@ void bind_elementwise(py::module_& m) {
   py::class_<Plan>(m, "ElementwisePlan", py::module_local(), "A sum of elementwise losses, ready to be called.")
       .def(py::init<const std::vector<Plan::Term>&>(), py::arg("terms"))
       .def("small", &Plan::small)
+      .def("tally", &Plan::tally, py::arg("inputs"), py::arg("own_inputs"), py::arg("float64"), py::arg("columns"), py::arg("weight"),
+           py::arg("groups"), py::arg("sums"), py::arg("threads"))
       .def("run", &Plan::run, py::arg("inputs"), py::arg("own_inputs"), py::arg("weight"), py::arg("value"), py::arg("grad"),
            py::arg("hess"), py::arg("surrogate"), py::arg("scale"), py::arg("want"), py::arg("float64"), py::arg("threads"));
 }

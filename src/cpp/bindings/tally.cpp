@@ -1,42 +1,18 @@
-#include "../kernels/tally.hpp"
-
-#include "arrays.hpp"
+#include "tally.hpp"
 
 namespace pyloss::bindings {
-
-namespace {
-
-using Sums = py::array_t<double, py::array::c_style>;
-
-/// The sums of cells of `columns` columns, one cell a row.
-std::span<double> sums_of(py::array& sums, std::size_t columns) {
-  const bool fits = py::isinstance<Sums>(sums) && sums.ndim() == 2 && static_cast<std::size_t>(sums.shape(1)) == cell_size(columns);
-  if (!fits) throw std::logic_error("sums of another shape");
-  return {static_cast<double*>(sums.mutable_data()), static_cast<std::size_t>(sums.size())};
-}
-
-}  // namespace
 
 void bind_tally(py::module_& m) {
   m.def("tally_size", &cell_size, py::arg("columns"), "How many numbers the sums of a cell take: sums, count, and what they lack.");
 
   m.def(
       "tally",
-      [](const std::vector<Operand>& columns, const MaybeOperand& weight, const MaybeOperand& groups, std::int64_t least,
-         const py::array_t<std::int64_t, py::array::c_style>& cells, py::array sums, int threads) {
-        const std::vector<std::size_t> rows{static_cast<std::size_t>(columns.at(0).first.size())};
-        TallyCall call;
-        for (const Operand& column : columns) call.columns.push_back(view(column, rows));
-        call.weight = view(weight, rows);
-        call.groups = view(groups, rows);
-        call.least = least;
-        call.cells = {cells.data(), static_cast<std::size_t>(cells.size())};
-        call.cell_count = static_cast<std::size_t>(sums.shape(0));
-        call.threads = threads;
-        const std::span<double> to = sums_of(sums, columns.size());
-        return without_gil([&](Interrupt& interrupt) { return tally(call, interrupt, to); }) == Tallied::all;
+      [](const std::vector<Operand>& columns, std::size_t rows, const MaybeOperand& weight, const std::optional<GroupsOfRows>& groups,
+         py::array sums, int threads) {
+        const std::vector<View> views = columns_of_rows(columns, rows);
+        return tally_columns([&] { return columns_of(views); }, views.size(), rows, weight, groups, sums, threads);
       },
-      py::arg("columns"), py::arg("weight"), py::arg("groups"), py::arg("least"), py::arg("cells"), py::arg("sums"), py::arg("threads"),
+      py::arg("columns"), py::arg("rows"), py::arg("weight"), py::arg("groups"), py::arg("sums"), py::arg("threads"),
       "Adds weight times each column to the sums of the rows' cells; False and nothing if a row has none.");
 
   m.def(

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "blocks.hpp"
 #include "buffer.hpp"
 
 namespace pyloss {
@@ -206,7 +207,61 @@ bool run(std::span<const Component> components, const ElementwiseCall& call, Int
   return done;
 }
 
+template <class T>
+class Values final : public Columns {
+ public:
+  Values(std::span<const Component> components, const ElementwiseCall& call, const std::vector<View>& others)
+      : components_(components), inputs_(call.inputs.size()), others_(columns_of(others)) {
+    for (const View& view : call.inputs) sources_.emplace_back(view, true);
+    for (const auto& own : call.own_inputs) {
+      for (const View& view : own) sources_.emplace_back(view, false);
+    }
+    scratch_ = Buffer<T>((sources_.size() + components.size()) * block_elements);
+  }
+
+  void read(std::size_t begin, std::size_t count) override {
+    const auto table = elementwise_table<T>();
+    const auto source = [&](std::size_t i) { return sources_[i].block(begin, count, block(i)); };
+    Block<T> at;
+    at.size = count;
+    for (std::size_t i = 0; i < inputs_; ++i) at.input[i] = source(i);
+    std::size_t next = inputs_;
+    for (std::size_t term = 0; term < components_.size(); ++term) {
+      const Entry<T>& entry = table[components_[term].entry];
+      for (std::size_t i = inputs_; i < entry.inputs; ++i) at.input[i] = source(next++);
+      at.value = block(sources_.size() + term);
+      double sums[simd::Sum<T>::size] = {};
+      entry.kernel[static_cast<int>(Want::value)](components_[term].parameters.data(), at, sums);
+    }
+    others_->read(begin, count);
+  }
+
+  Numbers column(std::size_t c) const override {
+    if (c >= components_.size()) return others_->column(c - components_.size());
+    const T* const values = block(sources_.size() + c);
+    if constexpr (sizeof(T) == 4) {
+      return {values, nullptr};
+    } else {
+      return {nullptr, values};
+    }
+  }
+
+ private:
+  T* block(std::size_t i) const { return scratch_.data() + i * block_elements; }
+
+  std::span<const Component> components_;
+  std::size_t inputs_;
+  std::vector<Source<T>> sources_;
+  Buffer<T> scratch_;
+  std::unique_ptr<Columns> others_;
+};
+
 }  // namespace
+
+std::unique_ptr<Columns> values_of(std::span<const Component> components, const ElementwiseCall& call, const std::vector<View>& others) {
+  if (call.float64) return std::make_unique<Values<double>>(components, call, others);
+  return std::make_unique<Values<float>>(components, call, others);
+}
 
 bool run_elementwise(std::span<const Component> components, const ElementwiseCall& call, Interrupt& interrupt, std::span<double> totals) {
   return call.float64 ? run<double>(components, call, interrupt, totals) : run<float>(components, call, interrupt, totals);

@@ -10,6 +10,7 @@
 #include "../parallel.hpp"
 #include "block.hpp"
 #include "parameters.hpp"
+#include "tally.hpp"
 #include "views.hpp"
 
 namespace pyloss {
@@ -69,6 +70,9 @@ struct ElementwiseCall {
   bool float64 = false;  // computes in float64, otherwise in float32
   int threads = 1;
 };
+
+/// The values of the components, not weighted, and behind them columns that are arrays; of a call's inputs and types.
+std::unique_ptr<Columns> values_of(std::span<const Component> components, const ElementwiseCall& call, const std::vector<View>& others);
 
 /// Adds the sum of weighted values of each component to `totals`; false if interrupted.
 bool run_elementwise(std::span<const Component> components, const ElementwiseCall& call, Interrupt& interrupt, std::span<double> totals);

@@ -81,16 +81,36 @@ void add_column(const T* column, std::size_t count, double& sum, double& lack) {
   sums.merge(sum, lack);
 }
 
+class OfViews final : public Columns {
+ public:
+  explicit OfViews(const std::vector<View>& views) : views_(views), scratch_(views.size() * block_elements), at_(views.size()) {}
+
+  void read(std::size_t begin, std::size_t count) override {
+    for (std::size_t c = 0; c < views_.size(); ++c) {
+      const float* const floats = views_[c].side_by_side<float>(begin, count);
+      at_[c] = {floats, floats ? nullptr : block_of(views_[c], begin, count, scratch_.data() + c * block_elements)};
+    }
+  }
+  Numbers column(std::size_t c) const override { return at_[c]; }
+
+ private:
+  const std::vector<View>& views_;
+  Buffer<double> scratch_;
+  std::vector<Numbers> at_;
+};
+
 /// What one thread needs to read rows, and the sums of a chunk of them: of the columns, of the weights if there are any, and of rows.
 class Chunk {
  public:
   /// `complete` sums are laid out as the caller's.
   Chunk(const TallyCall& call, bool complete)
       : call_(call),
-        columns_(call.columns.size()),
+        columns_(call.column_count),
         sums_(columns_ + (call.weight || complete ? 2 : 1)),
         apart_(divide_up(sums_, panel) * panel),
-        scratch_(2 * block_elements),
+        numbers_(call.columns()),
+        weight_(block_elements),
+        column_(block_elements),
         panel_(block_rows * panel),
         rows_(block_rows * panel) {}
 
@@ -112,16 +132,17 @@ class Chunk {
 
   /// Adds the rows [begin, begin + count), a block, to `sums`, of which there are `copies`. False if a row has no cell.
   bool add(std::size_t begin, std::size_t count, double* sums, std::size_t copies) {
+    if (call_.groups && !read_cells(begin, count)) return false;
+    numbers_->read(begin, count);
+    weigh_ = call_.weight ? block_of(call_.weight, begin, count, weight_.data()) : nullptr;
     if (!call_.groups) {
-      add_all(begin, count, sums);
+      add_all(count, sums);
       return true;
     }
-    if (!read_cells(begin, count)) return false;
     for (std::size_t first = 0; first < count; first += block_rows) {
       const std::size_t size = std::min(block_rows, count - first);
-      weigh_ = call_.weight ? block_of(call_.weight, begin + first, size, scratch_.data()) : nullptr;
       for (std::size_t i = 0; i < sums_; i += panel) {
-        for (std::size_t c = 0; c < panel; ++c) put(i + c, begin + first, size, panel_.data() + c * block_rows);
+        for (std::size_t c = 0; c < panel; ++c) put(i + c, first, size, panel_.data() + c * block_rows);
         add_rows(cell_ + first, size, sums + i, copies);
       }
     }
@@ -140,26 +161,26 @@ class Chunk {
   }
 
  private:
-  void add_all(std::size_t begin, std::size_t count, double* sums) {
-    weigh_ = call_.weight ? block_of(call_.weight, begin, count, scratch_.data()) : nullptr;
-    double* const column = scratch_.data() + block_elements;
+  void add_all(std::size_t count, double* sums) {
     for (std::size_t c = 0; c < sums_; ++c) {
       double &sum = sums[c], &lack = sums[apart_ + c];
-      const float* floats = weigh_ || c >= columns_ ? nullptr : call_.columns[c].side_by_side<float>(begin, count);
+      const Columns::Numbers numbers = weigh_ || c >= columns_ ? Columns::Numbers{} : numbers_->column(c);
       if (!weigh_ && c == columns_) {
         sum += static_cast<double>(count);
-      } else if (floats) {
-        add_column(floats, count, sum, lack);
+      } else if (numbers.floats) {
+        add_column(numbers.floats, count, sum, lack);
+      } else if (numbers.doubles) {
+        add_column(numbers.doubles, count, sum, lack);
       } else {
-        put(c, begin, count, column);
-        add_column(column, count, sum, lack);
+        put(c, 0, count, column_.data());
+        add_column(column_.data(), count, sum, lack);
       }
     }
   }
 
-  /// Puts side by side what is summed in column c of the sums; 0 behind the last.
-  void put(std::size_t c, std::size_t begin, std::size_t count, double* to) {
-    const double* const weight = weigh_;  // a local copy: the stores below cannot change it, which the compiler now knows
+  /// Puts side by side what is summed in column c of the sums, of rows of the block; 0 behind the last.
+  void put(std::size_t c, std::size_t first, std::size_t count, double* to) const {
+    const double* const weight = weigh_ ? weigh_ + first : nullptr;  // a local copy: the stores below cannot change it
     if (c >= sums_) {
       std::fill_n(to, count, 0.0);
       return;
@@ -181,12 +202,11 @@ class Chunk {
         for (std::size_t i = 0; i < count; ++i) to[i] = number(i);
       }
     };
-    const View& column = call_.columns[c];
-    if (const float* floats = column.side_by_side<float>(begin, count)) {
-      weighted([floats](std::size_t i) { return static_cast<double>(floats[i]); });
+    const auto [floats, doubles] = numbers_->column(c);
+    if (floats) {
+      weighted([at = floats + first](std::size_t i) { return static_cast<double>(at[i]); });
     } else {
-      const double* const numbers = block_of(column, begin, count, scratch_.data() + block_elements);
-      weighted([numbers](std::size_t i) { return numbers[i]; });
+      weighted([at = doubles + first](std::size_t i) { return at[i]; });
     }
   }
 
@@ -206,15 +226,18 @@ class Chunk {
 
   const TallyCall& call_;
   std::size_t columns_, sums_, apart_;
-  Buffer<double> scratch_, panel_, rows_;
+  std::unique_ptr<Columns> numbers_;
+  Buffer<double> weight_, column_, panel_, rows_;
   const double* weigh_ = nullptr;
   std::int64_t cell_[block_elements];
 };
 
 }  // namespace
 
+std::unique_ptr<Columns> columns_of(const std::vector<View>& views) { return std::make_unique<OfViews>(views); }
+
 Tallied tally(const TallyCall& call, Interrupt& interrupt, std::span<double> sums) {
-  const std::size_t size = call.columns.at(0).size(), caller_size = cell_size(call.columns.size());
+  const std::size_t size = call.rows, caller_size = cell_size(call.column_count);
   const std::size_t copies = call.groups && call.cell_count <= few_cells ? copies_of_few : 1;
   // The sums of all chunks take no longer to clear than the rows to read.
   const std::size_t chunk_size = divide_up(std::max(chunk_elements, 16 * call.cell_count), block_elements) * block_elements;

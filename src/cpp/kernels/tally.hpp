@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -18,8 +20,31 @@ inline constexpr std::size_t panel = 4;
 /// same order, what each lacks.
 constexpr std::size_t cell_size(std::size_t columns) { return 2 * divide_up(columns + 2, panel) * panel; }
 
+/// Columns of numbers, a block of rows of which is at hand at a time.
+class Columns {
+ public:
+  /// One of them is null.
+  struct Numbers {
+    const float* floats;
+    const double* doubles;
+  };
+
+  Columns() = default;
+  Columns(const Columns&) = delete;
+  Columns& operator=(const Columns&) = delete;
+  virtual ~Columns() = default;
+
+  /// Takes the rows [begin, begin + count), at most block_elements, to hand.
+  virtual void read(std::size_t begin, std::size_t count) = 0;
+  virtual Numbers column(std::size_t c) const = 0;
+};
+
+/// Columns that are arrays.
+std::unique_ptr<Columns> columns_of(const std::vector<View>& views);
+
 struct TallyCall {
-  std::vector<View> columns;            // a number for each row
+  std::function<std::unique_ptr<Columns>()> columns;  // those of one thread
+  std::size_t column_count = 0, rows = 0;
   View weight;                          // absent: 1; weight 0 excludes a row, whatever its numbers
   View groups;                          // absent: all rows are of one cell
   std::int64_t least = 0;               // the group whose cell is the first of `cells`

@@ -37,6 +37,17 @@ class ElementwisePlan:
         threads: int,
     ) -> list[float]: ...
     def small(self, pred: typing.Any, target: typing.Any, want: int, reduction: typing.Any, /) -> typing.Any: ...
+    def tally(
+        self,
+        inputs: collections.abc.Sequence[Operand],
+        own_inputs: collections.abc.Sequence[collections.abc.Sequence[Operand]],
+        float64: bool,
+        columns: collections.abc.Sequence[Operand],
+        weight: Operand | None,
+        groups: tuple[Operand, int, typing.Annotated[numpy.typing.ArrayLike, numpy.int64]] | None,
+        sums: numpy.ndarray,
+        threads: int,
+    ) -> bool: ...
 
 class RowComponent:
     """
@@ -205,6 +216,13 @@ def max_threads() -> int:
     What OpenMP would use now: OMP_NUM_THREADS or threadpoolctl's limit.
     """
 
+def merge_tallies(
+    from_sums: numpy.ndarray, cells: collections.abc.Sequence[int], columns: int, sums: numpy.ndarray
+) -> None:
+    """
+    Adds sums to those of the cells.
+    """
+
 def mine(
     kind: str,
     metric: str,
@@ -352,6 +370,23 @@ def stirling_fall(
     order: int,
     out: numpy.typing.NDArray[numpy.float64],
 ) -> None: ...
+def tally(
+    columns: collections.abc.Sequence[Operand],
+    rows: int,
+    weight: Operand | None,
+    groups: tuple[Operand, int, typing.Annotated[numpy.typing.ArrayLike, numpy.int64]] | None,
+    sums: numpy.ndarray,
+    threads: int,
+) -> bool:
+    """
+    Adds weight times each column to the sums of the rows' cells; False and nothing if a row has none.
+    """
+
+def tally_size(columns: int) -> int:
+    """
+    How many numbers the sums of a cell take: sums, count, and what they lack.
+    """
+
 @typing.overload
 def times_power(
     a: numpy.typing.NDArray[numpy.float32],

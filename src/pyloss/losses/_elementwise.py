@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -89,15 +89,7 @@ class Elementwise(PredictionLoss):
 
     @cached_property
     def _plan(self) -> kernels.ElementwisePlan:
-        terms = []
-        for coefficient, loss in self._terms:
-            assert isinstance(loss, Elementwise)
-            own = loss._own_inputs
-            constants = [each for each in own if isinstance(each, float)]
-            terms.append(
-                (loss._kernel, loss._parameters, coefficient, constants if len(constants) == len(own) else None)
-            )
-        return kernels.ElementwisePlan(terms)
+        return plan_of(self._terms)
 
     @cached_property
     def _small(self) -> Any:
@@ -120,10 +112,7 @@ class Elementwise(PredictionLoss):
         shape = pred.shape
         for name, array in named.items():
             check_broadcast(array, name, shape, self._names()[0])
-        own = [[_own_input(each) for each in loss._own_inputs] for _, loss in self._terms]  # type: ignore[attr-defined]
-        for (_, loss), arrays in zip(self._terms, own, strict=True):
-            for array in arrays:
-                check_broadcast(array, f"an array parameter of {loss!r}", shape)
+        own = [own_arrays(loss, shape) for _, loss in self._terms]
         by = {
             name: (named[name].shape if call.reduction != "none" else shape, result_dtype(named[name]))
             for name in self._gradients()
@@ -184,6 +173,28 @@ class Elementwise(PredictionLoss):
 
     def _gradients(self) -> tuple[str, ...]:
         return self.gradients
+
+
+def plan_of(terms: Sequence[tuple[float, PredictionLoss]]) -> kernels.ElementwisePlan:
+    """Prepare losses of the same inputs for their kernels."""
+    prepared = []
+    for coefficient, loss in terms:
+        assert isinstance(loss, Elementwise)
+        own = loss._own_inputs
+        constants = [each for each in own if isinstance(each, float)]
+        prepared.append(
+            (loss._kernel, loss._parameters, coefficient, constants if len(constants) == len(own) else None)
+        )
+    return kernels.ElementwisePlan(prepared)
+
+
+def own_arrays(loss: PredictionLoss, shape: tuple[int, ...]) -> list[Array]:
+    """Return the parameters of a loss that are inputs of its kernel, checked."""
+    assert isinstance(loss, Elementwise)
+    arrays = [_own_input(each) for each in loss._own_inputs]
+    for array in arrays:
+        check_broadcast(array, f"an array parameter of {loss!r}", shape)
+    return arrays
 
 
 def _own_input(given: float | tuple[float, ...] | Array) -> Array:

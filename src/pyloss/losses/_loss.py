@@ -203,7 +203,8 @@ class PredictionLoss(Loss):
 
     def _of_pass(self, values: list[float]) -> float | None:
         """Return the loss from the values of `_in_pass`; None if it must be computed by itself."""
-        return self._of_means(values)
+        value: float = self._of_means(values)
+        return value
 
     def _of_means(self, values: list[Any]) -> Any:
         """Return the loss, or an array of it, from the means of `_in_pass`."""

@@ -72,7 +72,7 @@ class Job:
                     raise ValueError(f"{first}: got one column, wanted one for each class, as 'p_*'")
                 if not scorer._plan.by_rows and pred.ndim == 2:
                     raise ValueError(f"{first}: got several columns, wanted one, as no loss is of classes")
-                scorer._add(done.tally, inputs, weights, groups, 1)
+                scorer._plan.add(done.tally, inputs, weights, groups, 1)
                 if self.each_row:
                     done.each.append(self._rows(inputs, ids, done.rows - batch.num_rows, place))
             except (ValueError, TypeError) as error:
@@ -230,8 +230,10 @@ def score(
 
     Notes
     -----
-    Each thread reads by itself: a part of a file of about a million rows, 131072 rows at a time. In memory are, for
-    each thread, the pages of a row group in the columns used, a few such batches and their losses.
+    Each thread reads a part of a file by itself: a row group, or as many as make 262144 rows. In memory are then, for
+    each thread, 1 MB of each column as it is in the file, a page of it, and a few batches of 131072 rows with their
+    losses; of files of which one batch is larger (Arrow IPC), that batch. A stream is read six batches ahead on two
+    threads.
 
     Examples
     --------

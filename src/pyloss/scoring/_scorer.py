@@ -11,11 +11,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._arguments import Array, ArrayLike, as_array, check_broadcast, check_shape, is_integer, is_weak, needs_float64
+from .._arguments import (
+    Array,
+    ArrayLike,
+    as_array,
+    check_broadcast,
+    check_shape,
+    is_integer,
+    is_weak,
+    needs_float64,
+    operand,
+)
+from .._native import kernels
 from ..catalogue import parse
 from ..losses import PredictionLoss
 from ..losses._call import VALUE, Call
-from ..losses._elementwise import Elementwise
+from ..losses._elementwise import Elementwise, own_arrays, plan_of
 from ..losses._rowwise import Rowwise
 from ._scores import GroupValues, Scores
 from ._tally import Groups, Tally, grouped
@@ -42,16 +53,19 @@ class _Plan:
     def __init__(self, losses: Sequence[PredictionLoss | str]) -> None:
         if isinstance(losses, (str, PredictionLoss)) or not isinstance(losses, Sequence):
             raise TypeError(f"losses: got {losses!r}, wanted a sequence of losses")
-        self.losses = tuple(parse(loss) if isinstance(loss, str) else loss for loss in losses)
-        if not self.losses:
-            raise ValueError("losses: got none, wanted at least one")
-        for i, loss in enumerate(self.losses):
+        checked: list[PredictionLoss] = []
+        for i, given in enumerate(losses):
+            loss = parse(given) if isinstance(given, str) else given
             if not isinstance(loss, (Elementwise, Rowwise)):
                 raise TypeError(f"losses[{i}]: got {loss!r}, wanted an elementwise or multiclass loss")
-            if isinstance(loss, Rowwise) != isinstance(self.losses[0], Rowwise):
+            if checked and isinstance(loss, Rowwise) != isinstance(checked[0], Rowwise):
                 raise TypeError(
-                    f"losses[{i}]: got {loss!r} beside {self.losses[0]!r}, wanted only losses of elements or of rows"
+                    f"losses[{i}]: got {loss!r} beside {checked[0]!r}, wanted only losses of elements or of rows"
                 )
+            checked.append(loss)
+        if not checked:
+            raise ValueError("losses: got none, wanted at least one")
+        self.losses = tuple(checked)
         self.by_rows = isinstance(self.losses[0], Rowwise)
         parts = [
             [
@@ -61,13 +75,20 @@ class _Plan:
             for loss in self.losses
         ]
         unique = list(dict.fromkeys((term, in_float64) for terms in parts for term, in_float64, _ in terms))
+        # One kernel's call computes and adds up all elementwise terms of the same inputs; they come first.
+        names = unique[0][0]._names()
+        together = [each for each in unique if _is_quick(*each) and each[0]._names() == names]
+        self._kernel = plan_of([(1.0, loss) for loss, _ in together]) if together else None
+        self._together = len(together)
+        unique = together + [each for each in unique if each not in together]
         counted = [loss for loss, _ in unique if isinstance(loss, Rowwise) and loss._counts_rows()]
         self.columns = len(unique) + len(counted)
         # Behind the columns are the sums of weights and of rows.
         self.weights, self.rows = self.columns, self.columns + 1
         divisors = iter(range(len(unique), self.columns))
-        each = [_Term(loss, wide, next(divisors) if loss in counted else self.weights) for loss, wide in unique]
-        self.terms = tuple(each)
+        self.terms = tuple(
+            _Term(loss, wide, next(divisors) if loss in counted else self.weights) for loss, wide in unique
+        )
         self._of = [[(coefficient, unique.index((term, wide))) for term, wide, coefficient in terms] for terms in parts]
         self.inputs = tuple(dict.fromkeys(name for term in self.terms for name in term.loss._names()))
         self.first = self.inputs[0]
@@ -107,14 +128,45 @@ class _Plan:
             losses[:, i] = loss._of_means(values)
         return losses
 
-    def columns_of(
+    def add(
+        self, tally: Tally, inputs: dict[str, ArrayLike], weight: Array | None, groups: Groups | None, threads: int
+    ) -> None:
+        """Add rows, whose weights have been checked, to a tally."""
+        shape = inputs[self.first].shape
+        places = shape[:-1] if self.by_rows else shape
+        columns = [operand(column.reshape(-1)) for column in self._columns(inputs, places, tally.scratch)]
+        shared: dict[str, Any] = {
+            "columns": columns,
+            "weight": None if weight is None else operand(weight.reshape(-1)),
+            "threads": threads,
+        }
+        members = groups and Groups(groups.numbers.reshape(-1), groups.meaning)
+        if self._kernel is None:
+            rows = math.prod(places)
+            tally.add(lambda of, sums: kernels.tally(rows=rows, groups=of, sums=sums, **shared), members)
+            return
+        kernel, terms = self._kernel, [term.loss for term in self.terms[: self._together]]
+        named = [inputs[name] for name in terms[0]._names()]
+        arrays = [operand(as_array(array, name)) for array, name in zip(named, terms[0]._names(), strict=True)]
+        own = [[operand(array) for array in own_arrays(loss, shape)] for loss in terms]
+        float64 = needs_float64(array for array in named if not is_weak(array))
+        tally.add(
+            lambda of, sums: kernel.tally(
+                inputs=arrays, own_inputs=own, float64=float64, groups=of, sums=sums, **shared
+            ),
+            members,
+        )
+
+    def _columns(
         self, inputs: dict[str, ArrayLike], shape: tuple[int, ...], scratch: dict[tuple[Any, ...], Array]
     ) -> list[Array]:
-        """Return what is to be added up: the terms, and what means are divided by but for weights."""
+        """Return what is added up beside the terms of one kernel: other terms, and what means are divided by."""
         columns: list[Array] = []
-        floats = _as_computed(inputs, self.first)
-        pred = floats[self.first]
-        for i, term in enumerate(self.terms):
+        apart = self.terms[self._together :]
+        if apart:
+            floats = _as_computed(inputs, self.first)
+            pred = floats[self.first]
+        for i, term in enumerate(apart):
             given = floats
             if term.in_float64 and pred.dtype != np.float64:
                 given = floats | {self.first: pred.astype(np.float64)}
@@ -124,11 +176,15 @@ class _Plan:
             if key not in scratch:
                 scratch[key] = np.empty(shape, key[2])
             columns.append(term.loss._compute(VALUE, named, None, "none", scratch[key])[0])
-        for term in self.terms:
+        for term in apart:
             if term.divisor != self.weights:
                 assert isinstance(term.loss, Rowwise)
                 columns.append(np.broadcast_to(term.loss._row_counts(inputs[self.first], inputs.get("target")), shape))
-        return [column.reshape(-1) for column in columns]
+        return columns
+
+
+def _is_quick(loss: PredictionLoss, in_float64: bool) -> bool:
+    return isinstance(loss, Elementwise) and not in_float64
 
 
 def _is_root(loss: PredictionLoss) -> bool:
@@ -283,7 +339,7 @@ class Scorer:
         groups = None if group is None else grouped(_as_group(group, places))
         part = self._empty()
         for rows in _blocks(places, shape):
-            self._add(
+            self._plan.add(
                 part,
                 given | {name: array[rows] for name, array in whole.items()},
                 None if weights is None else np.broadcast_to(weights, places)[rows],
@@ -291,17 +347,6 @@ class Scorer:
                 call.threads,
             )
         self._take(part)
-
-    def _add(
-        self, tally: Tally, inputs: dict[str, ArrayLike], weight: Array | None, groups: Groups | None, threads: int
-    ) -> None:
-        """Add a block of rows, whose weights have been checked, to a tally."""
-        shape = inputs[self._plan.first].shape
-        places = shape[:-1] if self._plan.by_rows else shape
-        columns = self._plan.columns_of(inputs, places, tally.scratch)
-        weights = None if weight is None else weight.reshape(-1)
-        members = groups and Groups(groups.numbers.reshape(-1), groups.meaning)
-        tally.add(columns, weights, members, threads)
 
     def merge(self, other: Scorer) -> None:
         """Add the rows of another scorer of the same losses.
@@ -345,7 +390,9 @@ class Scorer:
                 order = tally.order()
                 sums = tally.totals()[order]
                 labels = tuple(tally.labels[cell] for cell in order)
-                groups = GroupValues(labels, sums[:, plan.rows].astype(np.int64), sums[:, plan.weights], plan.means(sums))
+                groups = GroupValues(
+                    labels, sums[:, plan.rows].astype(np.int64), sums[:, plan.weights], plan.means(sums)
+                )
             return Scores(
                 losses=plan.losses,
                 means=tuple(plan.means(total)[0].tolist()),

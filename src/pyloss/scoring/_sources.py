@@ -8,7 +8,7 @@ import mmap
 import os
 import threading
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from glob import glob, has_magic
 from pathlib import Path
@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 
 BATCH = 1 << 17
 """Rows that are read at a time."""
-PART = 1 << 20
-"""Rows that a part of a file has at least, if the file is as long: as many row groups or batches as that takes."""
+PART = 1 << 18
+"""Rows that a part of a file has at least, if the file is as long: row groups or record batches are put together."""
+_BUFFER = 1 << 20
+"""Bytes of a column that are read at a time: a row group may be as long as the file."""
 
 Batches = Iterator[tuple["pa.RecordBatch", Place]]
 
@@ -83,6 +85,8 @@ class File:
 
     def with_given(self, batch: pa.RecordBatch, names: list[str]) -> pa.RecordBatch:
         """Add what the path says to a batch."""
+        if not self.given:
+            return batch if batch.schema.names == names else batch.select(names)
         pa = _arrow()
         columns = dict(zip(batch.schema.names, batch.columns, strict=True))
         for name, value in self.given:
@@ -117,14 +121,20 @@ class Parquet(File):
     side_by_side: bool = False
     """Whether columns are to be decoded in parallel, since there are not parts enough."""
 
-    def _file(self) -> Any:
+    def _file(self, names: Sequence[str] = ()) -> Any:
+        """Open the file, to read these columns; text comes as a dictionary."""
         import pyarrow.parquet as pq
 
         at = os.stat(self.path)
-        key = (self.path, at.st_mtime_ns, at.st_size)
+        key = (self.path, at.st_mtime_ns, at.st_size, tuple(names))
         if _open.key != key:
-            _open.file = pq.ParquetFile(self.path)
-            _open.key = key
+            file = pq.ParquetFile(self.path, buffer_size=_BUFFER, pre_buffer=False)
+            text = [name for name in names if _is_text(file.schema_arrow.field(name).type)]
+            if text:
+                file = pq.ParquetFile(
+                    self.path, read_dictionary=text, metadata=file.metadata, buffer_size=_BUFFER, pre_buffer=False
+                )
+            _open.key, _open.file = key, file
         return _open.file
 
     def batches(self, names: list[str]) -> Batches:
@@ -134,13 +144,8 @@ class Parquet(File):
         for group in range(*self.groups):
             what = f"row group {group} of {self.path}"
             try:
-                file = self._file()
                 own = self.own(names)
-                text = [name for name in own if _is_text(file.schema_arrow.field(name).type)]
-                if text:
-                    import pyarrow.parquet as pq
-
-                    file = pq.ParquetFile(self.path, read_dictionary=text, metadata=file.metadata)
+                file = self._file(own)
                 read = file.iter_batches(BATCH, row_groups=[group], columns=own, use_threads=self.side_by_side)
                 for batch in read:
                     yield self.with_given(batch, names), Place(self.path, first, f"row group {group}")
@@ -171,7 +176,7 @@ class Parquet(File):
         known = [metadata.row_group(i).column(at).statistics for i in range(metadata.num_row_groups)]
         if any(each is None or not each.has_null_count for each in known):
             return None
-        return sum(each.null_count for each in known)
+        return int(sum(each.null_count for each in known))
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -268,7 +273,7 @@ class Csv(File):
         convert = csv.ConvertOptions(include_columns=own, column_types=kinds, strings_can_be_null=True)
         try:
             with csv.open_csv(
-                self.path, convert_options=convert, read_options=csv.ReadOptions(block_size=1 << 22)
+                self.path, convert_options=convert, read_options=csv.ReadOptions(block_size=1 << 20)
             ) as reader:
                 for batch in reader:
                     for piece in _pieces(batch):

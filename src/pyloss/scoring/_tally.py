@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .._arguments import Array, is_integer, operand
+from .._arguments import Array, Operand, is_integer, operand
 from .._native import kernels
-from ..losses._call import maybe
 
 Label: TypeAlias = Hashable
 
 _WIDEST = 1 << 20
 """Whole numbers that lie no farther apart are looked up in a table."""
 
-_ONLY = np.zeros(1, np.int64)
+_NONE = np.zeros(0, np.int64)
+
+GroupsOfRows: TypeAlias = tuple[Operand, int, NDArray[np.int64]]
+AddUp: TypeAlias = Callable[[GroupsOfRows | None, NDArray[np.float64]], bool]
 
 
 class Groups:
@@ -61,30 +63,22 @@ class Tally:
         self._sums = np.zeros((0 if by_groups else 1, kernels.tally_size(columns)))
         # The cell of each whole number from `_least` on, for the meaning that it was made for.
         self._least = 0
-        self._table: NDArray[np.int64] = _ONLY[:0] if by_groups else _ONLY
+        self._table: NDArray[np.int64] = _NONE
         self._meaning: Sequence[Label] | None = None
         self.scratch: dict[tuple[Any, ...], Array] = {}
         """Memory for columns, by whatever says which."""
 
-    def add(self, columns: list[Array], weight: Array | None, groups: Groups | None, threads: int) -> None:
-        """Add weight times each column to the sums of the groups."""
-        numbers = None
-        if groups is not None:
-            if groups.meaning is not self._meaning:
-                self._meaning, self._least, self._table = groups.meaning, 0, _ONLY[:0]
-            numbers = groups.numbers
-        arguments: dict[str, Any] = {
-            "columns": [operand(column) for column in columns],
-            "weight": maybe(weight),
-            "threads": threads,
-        }
-        if kernels.tally(groups=maybe(numbers), least=self._least, cells=self._table, sums=self._used(), **arguments):
+    def add(self, add_up: AddUp, groups: Groups | None) -> None:
+        """Add rows to the sums of their groups: `add_up` gets what kernels want of groups, and the sums."""
+        if groups is None:
+            add_up(None, self._used())
             return
-        assert groups is not None
+        if groups.meaning is not self._meaning:
+            self._meaning, self._least, self._table = groups.meaning, 0, _NONE
+        if add_up((operand(groups.numbers), self._least, self._table), self._used()):
+            return
         numbers = self._meet(groups)
-        added = kernels.tally(
-            groups=operand(numbers), least=self._least, cells=self._table, sums=self._used(), **arguments
-        )
+        added = add_up((operand(numbers), self._least, self._table), self._used())
         assert added, "every row has a cell"
 
     def _used(self) -> NDArray[np.float64]:
