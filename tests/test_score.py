@@ -162,7 +162,13 @@ IN_MEMORY = {
     "polars": lambda data, folder: polars.from_arrow(data),
     "mapping": as_mapping,
 }
-FILES = {each.__name__[3:]: each for each in (as_parquet, as_ipc, as_stream_file, as_csv, as_parts, as_list, as_mixed_directory, as_partitions, as_npz, as_npy, as_structured)}  # fmt: skip
+FILES = {
+    each.__name__[3:]: each
+    for each in (
+        as_parquet, as_ipc, as_stream_file, as_csv, as_parts, as_list, as_mixed_directory, as_partitions, as_npz,
+        as_npy, as_structured,
+    )
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("make", [*IN_MEMORY.values(), *FILES.values()], ids=[*IN_MEMORY, *FILES])
@@ -226,14 +232,29 @@ def test_class_scores(kind, tmp_path):
         source = [tmp_path / "p.npy", tmp_path / "target.npy"]
     got = pl.score(source, losses, pred=pred)
     assert_allclose(got.means, [loss(scores, labels) for loss in losses], rtol=1e-6)
-    with pytest.raises(
-        ValueError, match=r"target: got label 12 at index \(7,\), wanted a class from 0 to 11 .*in the table"
-    ):
-        changed = labels.copy()
-        changed[7] = CLASSES
-        pl.score(
-            pa.table({name: scores[:, i] for i, name in enumerate(names)} | {"target": changed}), losses, pred="p_*"
-        )
+    changed = labels.copy()
+    changed[7] = CLASSES
+    bad = pa.table({name: scores[:, i] for i, name in enumerate(names)} | {"target": changed})
+    with pytest.raises(ValueError, match=r"target: got label 12 at index \(7,\), wanted a class from .*in the table"):
+        pl.score(bad, losses, pred="p_*")
+
+
+def test_lists_have_one_length():
+    scores, labels = classes()
+    lists = pa.array(scores.tolist(), pa.list_(pa.float32()))
+    got = pl.score(pa.table({"pred": lists, "target": labels}), ["cross_entropy"])
+    assert_allclose(got.means, [pl.CrossEntropy()(scores, labels)], rtol=1e-6)
+    with pytest.raises(ValueError, match="got lists of several lengths in column 'pred' of the table"):
+        pl.score(pa.table({"pred": [[1.0, 2.0], [1.0]], "target": [0, 0]}), ["cross_entropy"])
+
+
+def test_csv_quotes_what_is_no_null(tmp_path):
+    (tmp_path / "a.csv").write_text('pred,target,g\n1,0,"NA"\n2,0,x\n')
+    assert list(pl.score(tmp_path / "a.csv", ["mse"], by="g").groups) == ["NA", "x"]
+    (tmp_path / "b.csv").write_text("pred,target,g\n1,0,NA\n,0,x\n")
+    with pytest.raises(ValueError, match=r"got at least 1 null in column 'pred', the first in row 1 of .*b\.csv"):
+        pl.score(tmp_path / "b.csv", ["mse"])
+    assert pl.score(tmp_path / "b.csv", ["mse"], by="g", nulls="drop").dropped == 2
 
 
 def test_further_inputs(tmp_path):
@@ -281,7 +302,7 @@ def test_nulls_are_an_error(tmp_path):
     data = pa.table(HOLES)
     with pytest.raises(
         ValueError,
-        match=r"pred: got at least 2 nulls in column 'yhat', the first in row 1 of the table, wanted none; nulls='drop'",
+        match=r"pred: got at least 2 nulls in column 'yhat', the first in row 1 of the table, wanted none",
     ):
         pl.score(data, ["mse"], pred="yhat", target="y")
     with pytest.raises(ValueError, match="weight: got at least 1 null in column 'w', the first in row 2"):
@@ -346,29 +367,49 @@ def test_a_damaged_column_is_named(tmp_path):
 
 
 BAD = {
-    "missing file": (lambda folder: folder / "no.parquet", {}, FileNotFoundError, "source: got '.*no.parquet', which does not exist"),
+    "missing file": (lambda folder: folder / "no.csv", {}, FileNotFoundError, "got '.*no.csv', which does not exist"),
     "no match": (lambda folder: str(folder / "no-*.parquet"), {}, FileNotFoundError, "which no file fits"),
     "unknown kind": (lambda folder: _touch(folder / "a.xls", b"x"), {}, ValueError, "wanted a file of .parquet"),
     "empty file": (lambda folder: _touch(folder / "a.parquet"), {}, ValueError, "a.parquet is empty, 0 bytes"),
     "empty directory": (lambda folder: folder, {}, ValueError, "wanted one with files of .parquet"),
-    "not parquet": (lambda folder: _touch(folder / "a.parquet", b"hello, this is text"), {}, ValueError, "a.parquet cannot be read"),
-    "no rows": (lambda folder: as_parquet(table().slice(0, 0), folder), {}, ValueError, "source: .*a.parquet has no rows"),
+    "not parquet": (lambda folder: _touch(folder / "a.parquet", b"text"), {}, ValueError, "a.parquet cannot be read"),
+    "no rows": (lambda folder: as_parquet(table().slice(0, 0), folder), {}, ValueError, "a.parquet has no rows"),
     "no rows at hand": (lambda folder: table().slice(0, 0), {}, ValueError, "source: the table has no rows"),
-    "missing column": (lambda folder: as_parquet(table(), folder), {"pred": "p"}, ValueError, "pred: got 'p', wanted one of the columns of .*a.parquet: yhat, y, w"),
-    "missing pattern": (lambda folder: table(), {"pred": "p_*"}, ValueError, r"pred: got 'p_\*', wanted one of the columns"),
-    "missing names": (lambda folder: table(), {"pred": ["yhat", "no"]}, ValueError, "pred: got 'no', wanted some of the columns"),
+    "missing column": (
+        lambda folder: as_parquet(table(), folder), {"pred": "p"}, ValueError,
+        "pred: got 'p', wanted one of the columns of .*a.parquet: yhat, y, w",
+    ),
+    "missing pattern": (lambda folder: table(), {"pred": "p_*"}, ValueError, r"pred: got 'p_\*', wanted one of"),
+    "missing names": (lambda folder: table(), {"pred": ["yhat", "no"]}, ValueError, "pred: got 'no', wanted some of"),
     "missing weight": (lambda folder: table(), {"weight": "no"}, ValueError, "weight: got 'no'"),
-    "text": (lambda folder: as_parquet(table(), folder), {"pred": "text"}, TypeError, "pred: got column 'text' of type string in .*a.parquet, wanted numbers"),
-    "text in csv": (lambda folder: as_csv(table(), folder), {"pred": "text"}, ValueError, "a.csv, from row 0 on, cannot be read: .*'x'"),
-    "several columns": (lambda folder: table(), {"pred": ["yhat", "y"]}, ValueError, "pred: got several columns, wanted one"),
-    "negative weight": (lambda folder: table(w=np.where(np.arange(SIZE) == 4321, -1.0, 1.0)), {}, ValueError, r"weight: got -1.0 at index \(4321,\).*in the table"),
-    "weight of lists": (lambda folder: table(), {"weight": ["w", "y"]}, TypeError, "weight: got .*, wanted the name of a column"),
+    "text": (
+        lambda folder: as_parquet(table(), folder), {"pred": "text"}, TypeError,
+        "pred: got column 'text' of type string in .*a.parquet, wanted numbers",
+    ),
+    "text in csv": (
+        lambda folder: as_csv(table(), folder), {"pred": "text"}, ValueError,
+        "a.csv, from row 0 on, cannot be read: .*'x'",
+    ),
+    "several columns": (
+        lambda folder: table(), {"pred": ["yhat", "y"]}, ValueError, "pred: got several columns, wanted one",
+    ),
+    "negative weight": (
+        lambda folder: table(w=np.where(np.arange(SIZE) == 4321, -1.0, 1.0)), {}, ValueError,
+        r"weight: got -1.0 at index \(4321,\).*in the table",
+    ),
+    "weight of lists": (lambda folder: table(), {"weight": ["w"]}, TypeError, "weight: got .*, wanted the name of"),
     "nulls": (lambda folder: table(), {"nulls": "skip"}, ValueError, "nulls: got 'skip'"),
     "a list": (lambda folder: [1.0, 2.0], {}, TypeError, "source: got builtins.list, wanted a path"),
-    "lengths": (lambda folder: {"yhat": [1.0], "y": [1.0, 2.0]}, {}, ValueError, "source: got 'y' with 2 rows, wanted 1, as 'yhat' has"),
+    "lengths": (
+        lambda folder: {"yhat": [1.0], "y": [1.0, 2.0]}, {}, ValueError,
+        "source: got 'y' with 2 rows, wanted 1, as 'yhat' has",
+    ),
     "one number": (lambda folder: {"yhat": [1.0], "y": 2.0}, {}, ValueError, "source: got 'y' with a single number"),
     "no arrays": (lambda folder: {}, {}, ValueError, "has no arrays"),
-    "objects": (lambda folder: {"yhat": np.array([1, "a"], object), "y": [1.0, 2.0]}, {"weight": None, "by": None}, TypeError, "yhat"),
+    "objects": (
+        lambda folder: {"yhat": np.array([1, "a"], object), "y": [1.0, 2.0]}, {"weight": None, "by": None}, TypeError,
+        "yhat",
+    ),
 }  # fmt: skip
 
 
@@ -424,6 +465,14 @@ def test_rows_can_be_written(tmp_path):
     np.testing.assert_array_equal(rows["rmse"], abs(data["yhat"] - data["y"]))
 
 
+def test_rows_that_are_left_out_are_counted(tmp_path):
+    given = pa.table({"pred": [1.0, None, 3.0, 4.0], "target": [0.0] * 4})
+    pl.score(given, ["mse"], nulls="drop", rows=tmp_path / "rows.parquet")
+    assert pq.read_table(tmp_path / "rows.parquet").to_pydict() == {"row": [0, 2, 3], "mse": [1.0, 9.0, 16.0]}
+    with pytest.raises(ValueError, match="id: got 'mse', which is the name of a loss"):
+        pl.score(given.append_column("mse", given["target"]), ["mse"], rows=tmp_path / "rows.parquet", id="mse")
+
+
 def test_rows_are_complete_or_absent(tmp_path):
     bad = np.ones(SIZE)
     bad[-1] = -1
@@ -462,13 +511,17 @@ def test_few_batches_are_at_hand():
 # Not getrusage: its maximum includes the process that this one was forked from.
 PEAK = """
 import sys, pyloss as pl
-pl.score(sys.argv[1], ["mse", "mae"], pred="yhat", target="y")
+rows = sys.argv[2] if len(sys.argv) > 2 else None
+pl.score(sys.argv[1], ["mse", "mae"], pred="yhat", target="y", rows=rows)
 print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
 """
 
 
-@pytest.mark.parametrize("kind", ["parquet", "one row group", "arrow", "npz", "csv"])
-def test_memory_does_not_grow_with_the_file(kind, tmp_path):
+@pytest.mark.parametrize(
+    ("kind", "rows"),
+    [(kind, False) for kind in ("parquet", "one row group", "arrow", "npz", "csv")] + [("one row group", True)],
+)
+def test_memory_does_not_grow_with_the_file(kind, rows, tmp_path):
     def peak(millions):
         rng = np.random.default_rng(0)
         path = tmp_path / f"{millions}.{kind if kind != 'one row group' else 'parquet'}"
@@ -483,7 +536,12 @@ def test_memory_does_not_grow_with_the_file(kind, tmp_path):
             np.savez(path, yhat=data["yhat"].to_numpy(), y=data["y"].to_numpy())
         else:
             pyarrow.csv.write_csv(data, path)
-        done = subprocess.run([sys.executable, "-c", PEAK, str(path)], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", PEAK, str(path), *([str(tmp_path / "rows")] * rows)],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         return int(done.stdout)
 
     # The numbers grow by 96 MB, the process may by what allocators keep.

@@ -25,7 +25,8 @@ ELEMENTS = [
     "quantile:q=0.9",
 ]
 ROWS = [pl.CrossEntropy(), pl.CrossEntropy(ignore_index=2, class_weight=tuple(range(CLASSES))), "nll",
-        2.0 * pl.CrossEntropy(ignore_index=0) + pl.MultiHinge(), pl.SoftmaxFocal(alpha=tuple(range(CLASSES)))]  # fmt: skip
+        2.0 * pl.CrossEntropy(ignore_index=0) + pl.MultiHinge(),
+        pl.SoftmaxFocal(alpha=tuple(range(CLASSES)))]  # fmt: skip
 SIZE = 10_007
 
 
@@ -327,10 +328,8 @@ def test_what_scores_say():
     scorer.update([0.0, 5.0, 1.0], [1.0, 1.0, 1.0], group=["b", "a", "b"])
     scores = scorer.result()
     assert scores.names == ("Huber(delta=1.0)", "Huber(delta=2.0)", "MSE()", "MSE() + MAE()", "MSE() #4")
-    assert scores.to_dict()["groups"][0] == {
-        "region": "a", "Huber(delta=1.0)": 3.5, "Huber(delta=2.0)": 6.0, "MSE()": 16.0, "MSE() + MAE()": 20.0,
-        "MSE() #4": 16.0, "count": 1, "weight": 1.0,
-    }  # fmt: skip
+    losses = {"Huber(delta=1.0)": 3.5, "Huber(delta=2.0)": 6.0, "MSE()": 16.0, "MSE() + MAE()": 20.0, "MSE() #4": 16.0}
+    assert scores.to_dict()["groups"][0] == {"group": "a", "losses": losses, "count": 1, "weight": 1.0}
     assert scores.worst["MSE()"] == "a"
     text = str(scores).splitlines()
     assert text[0].split()[0] == "region"

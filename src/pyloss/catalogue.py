@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 from typing import Any, Literal
 
 from .losses import Info, Loss, find, registered
@@ -40,9 +41,10 @@ def get(name: str, **parameters: Any) -> Loss:
     try:
         return cls(**parameters)
     except TypeError as error:
-        unknown = sorted(set(parameters) - set(cls.__dataclass_fields__))  # type: ignore[attr-defined]
+        fields = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+        unknown = sorted(set(parameters) - set(fields))
         if unknown:
-            known = ", ".join(cls.__dataclass_fields__) or "none"  # type: ignore[attr-defined]
+            known = ", ".join(fields) or "no parameters"
             raise TypeError(
                 f"parameters: got {unknown[0]!r}, which {cls.__name__} does not have; it has {known}"
             ) from error

@@ -133,19 +133,42 @@ class Extractor:
 
     def arrays(
         self, batch: pa.RecordBatch, place: Place, null_count: Any = None
-    ) -> tuple[dict[str, Array], Array | None, Groups | None, pa.Array | None]:
-        """Return the inputs, the weights, the groups and the ids of a batch."""
-        batch = self._without_nulls(batch, place, null_count)
+    ) -> tuple[dict[str, Array], Array | None, Groups | None, Array | pa.Array]:
+        """Return the inputs, the weights, the groups and the ids or numbers of the rows that are kept of a batch."""
+        rows = np.arange(place.first_row, place.first_row + batch.num_rows)
+        batch = self._with_rows_of_one_length(batch, place)
+        if (full := self._full(batch, place, null_count)) is not None:
+            batch, rows = batch.filter(full), rows[full.to_numpy(zero_copy_only=False)]
+            self.dropped += len(full) - len(rows)
         given = {argument: self._input(batch, argument, place) for argument in self._columns.asked.inputs}
         weight = None if self._columns.asked.weight is None else self._input(batch, "weight", place)
         by, ids = self._columns.asked.by, self._columns.asked.ids
         groups = None if by is None else self._groups(batch.column(by))
-        return given, weight, groups, None if ids is None else batch.column(ids)
+        return given, weight, groups, rows if ids is None else batch.column(ids)
 
-    def _without_nulls(self, batch: pa.RecordBatch, place: Place, null_count: Any) -> pa.RecordBatch:
+    def _with_rows_of_one_length(self, batch: pa.RecordBatch, place: Place) -> pa.RecordBatch:
+        """Turn lists of any length, which files without Arrow's schema have, into lists of that of the first."""
+        import pyarrow as pa
+
+        for i, (name, column) in enumerate(zip(batch.schema.names, batch.columns, strict=True)):
+            if not (pa.types.is_list(column.type) or pa.types.is_large_list(column.type)):
+                continue
+            lengths = column.value_lengths().drop_null()
+            width = lengths[0].as_py() if len(lengths) else 0
+            try:
+                column = column.cast(pa.list_(column.type.value_type, width))
+            except pa.ArrowInvalid as error:
+                raise ValueError(
+                    f"{name}: got lists of several lengths in column {name!r} of {place.source}: {error}"
+                ) from error
+            batch = batch.set_column(i, name, column)
+        return batch
+
+    def _full(self, batch: pa.RecordBatch, place: Place, null_count: Any) -> pa.Array | None:
+        """Tell which rows have no nulls, or raise if there are others; None if there are none."""
         holes = [name for name in self._columns.names if _null_count(batch.column(name))]
         if not holes:
-            return batch
+            return None
         import pyarrow.compute as pc
 
         full = None
@@ -168,11 +191,7 @@ class Extractor:
                     f"{place.row(pc.index(valid, False).as_py())}, wanted none; nulls='drop' leaves out such rows"
                 )
             full = valid if full is None else pc.and_(full, valid)
-        if full is None:
-            return batch
-        kept = batch.filter(full)
-        self.dropped += batch.num_rows - kept.num_rows
-        return kept
+        return full
 
     def _input(self, batch: pa.RecordBatch, argument: str, place: Place) -> Array:
         found = self._columns.found[argument]

@@ -20,7 +20,7 @@ from ..threads import get_num_threads, num_threads
 from ._columns import Columns, ColumnSpec, Extractor, Nulls, Place, Resolved
 from ._scorer import Scorer
 from ._scores import Scores
-from ._sources import Csv, Parquet, Part, Source, open_source
+from ._sources import Csv, Held, Parquet, Part, Source, open_source
 from ._tally import Tally
 
 if TYPE_CHECKING:
@@ -64,6 +64,8 @@ class Job:
             done.rows += batch.num_rows
             done.size += batch.nbytes
             inputs, weight, groups, ids = extractor.arrays(batch, place, part.null_count)
+            if not len(ids):
+                continue
             try:
                 first = scorer._plan.first
                 pred = inputs[first]
@@ -74,25 +76,21 @@ class Job:
                     raise ValueError(f"{first}: got several columns, wanted one, as no loss is of classes")
                 scorer._plan.add(done.tally, inputs, weights, groups, 1)
                 if self.each_row:
-                    done.each.append(self._rows(inputs, ids, done.rows - batch.num_rows, place))
+                    done.each.append(self._rows(inputs, ids))
             except (ValueError, TypeError) as error:
                 raise type(error)(f"{error} (in {place})") from error
         done.dropped = extractor.dropped
         return done
 
-    def _rows(self, inputs: dict[str, Array], ids: Any, first: int, place: Place) -> pa.RecordBatch:
+    def _rows(self, inputs: dict[str, Array], ids: Any) -> pa.RecordBatch:
         import pyarrow as pa
 
-        names = self.scorer.result().names
-        if ids is None:
-            ids = pa.array(np.arange(place.first_row, place.first_row + len(inputs[self.scorer._plan.first])))
         losses = [
             loss._compute(VALUE, tuple(inputs[name] for name in loss._names()), None, "none", None)[0]
             for loss in self.scorer.losses
         ]
-        return pa.RecordBatch.from_arrays(
-            [ids, *map(pa.array, losses)], names=[self.columns.asked.ids or "row", *names]
-        )
+        names = [self.columns.asked.ids or "row", *self.scorer.result().names]
+        return pa.RecordBatch.from_arrays([pa.array(each) for each in (ids, *losses)], names=names)
 
 
 def plan(source: Source, scorer: Scorer, columns: Columns, *, each_row: bool = False) -> tuple[Job, Iterable[Part]]:
@@ -102,6 +100,8 @@ def plan(source: Source, scorer: Scorer, columns: Columns, *, each_row: bool = F
     labels = found.get("target", ()) if scorer._plan.by_rows and len(found.get("target", ())) == 1 else ()
     asked = chain.from_iterable(names for argument, names in found.items() if argument not in ("by", "id"))
     numbers = tuple(name for name in asked if name not in labels)
+    if columns.ids in scorer.result().names:
+        raise ValueError(f"id: got {columns.ids!r}, which is the name of a loss")
     parts = source.parts
     if isinstance(parts, list):
         parts = [replace(part, numbers=numbers, labels=labels) if isinstance(part, Csv) else part for part in parts]
@@ -265,8 +265,10 @@ def score(
     opened = open_source(source)
     job, parts = plan(opened, scorer, columns, each_row=rows is not None)
     threads = get_num_threads()
-    if isinstance(parts, list) and len(parts) < threads:
+    if isinstance(parts, list) and (len(parts) < threads or rows is not None):
         parts = [replace(part, side_by_side=True) if isinstance(part, Parquet) else part for part in parts]
+    if rows is not None:
+        parts = _batches(parts, job.columns.names)
     done = size = 0
     with _RowWriter(rows) as writer:
         for scored in in_order(job, parts, threads):
@@ -277,6 +279,13 @@ def score(
             if progress is not None:
                 progress(done, opened.rows, size)
         return finish(scorer, opened.name, done)
+
+
+def _batches(parts: Iterable[Part], names: list[str]) -> Iterator[Part]:
+    """Return each batch as a part: of a part as long as its file, the losses of all rows would fill the memory."""
+    for part in parts:
+        for batch, place in part.batches(names):
+            yield Held(batch, place, part)
 
 
 def _is_dask(source: Any) -> bool:

@@ -129,10 +129,13 @@ class Scores(Mapping[str, float]):
             "dropped": self.dropped,
         }
         if self.by is not None:
+            told["by"] = self.by
             told["groups"] = [
-                {self.by: label, **of, "count": of.count, "weight": of.weight} for label, of in self.groups.items()
+                {"group": _plain(label), "losses": dict(of), "count": of.count, "weight": of.weight}
+                for label, of in self.groups.items()
             ]
-            told["worst"], told["gap"] = self.worst, self.gap
+            told["worst"] = {name: _plain(label) for name, label in self.worst.items()}
+            told["gap"] = self.gap
         return told
 
     def table(self) -> list[list[str]]:
@@ -158,3 +161,7 @@ class Scores(Mapping[str, float]):
         """Return the losses and the number of rows."""
         groups = "" if self.by is None else f", by={self.by!r}: {len(self.groups)} groups"
         return f"Scores({self._by_name}, count={self.count}{groups})"
+
+
+def _plain(label: Label) -> str | int | float | None:
+    return label if isinstance(label, (str, int, float)) or label is None else str(label)

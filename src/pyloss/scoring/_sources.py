@@ -216,18 +216,27 @@ class Ipc(File):
         first, at = self.first_row, 0
         try:
             with pa.OSFile(self.path) as file:
+                options = _only(file, self.own(names), self.span is None)
                 if self.span is None:
-                    reader = pa.ipc.open_stream(file)
-                    each: Iterable[Any] = enumerate(reader)
+                    each: Iterable[Any] = enumerate(pa.ipc.open_stream(file, options=options))
                 else:
-                    reader = pa.ipc.open_file(file)
+                    reader = pa.ipc.open_file(file, options=options)
                     each = ((i, reader.get_batch(i)) for i in range(*self.span))
                 for at, batch in each:
-                    for piece in _pieces(batch.select(self.own(names))):
+                    for piece in _pieces(batch):
                         yield self.with_given(piece, names), Place(self.path, first, f"record batch {at}")
                         first += piece.num_rows
         except (OSError, pa.ArrowException) as error:
             raise cannot_read(f"record batch {at} of {self.path}", error) from error
+
+
+def _only(file: Any, names: list[str], stream: bool) -> Any:
+    """Return options by which only these columns of an open file are read."""
+    pa = _arrow()
+    file.seek(0)
+    schema = (pa.ipc.open_stream if stream else pa.ipc.open_file)(file).schema
+    file.seek(0)
+    return pa.ipc.IpcReadOptions(included_fields=[schema.get_field_index(name) for name in names])
 
 
 def _ipc(path: str, given: tuple[tuple[str, Any], ...]) -> tuple[list[str], list[Part], int | None]:
@@ -238,9 +247,9 @@ def _ipc(path: str, given: tuple[tuple[str, Any], ...]) -> tuple[list[str], list
                 file.seek(0)
                 return pa.ipc.open_stream(file).schema.names, [Ipc(path, given)], None
             file.seek(0)
-            reader = pa.ipc.open_file(file)
+            names = pa.ipc.open_file(file).schema.names
+            reader = pa.ipc.open_file(file, options=_only(file, [], False))
             counts = [reader.get_batch(i).num_rows for i in range(reader.num_record_batches)]
-            names = reader.schema.names
     except (OSError, pa.ArrowException) as error:
         raise cannot_read(path, error) from error
     parts: list[Part] = []
@@ -270,7 +279,9 @@ class Csv(File):
             name: pa.float64() if name in self.numbers else pa.int64() if name in self.labels else pa.string()
             for name in own
         }
-        convert = csv.ConvertOptions(include_columns=own, column_types=kinds, strings_can_be_null=True)
+        convert = csv.ConvertOptions(
+            include_columns=own, column_types=kinds, strings_can_be_null=True, quoted_strings_can_be_null=False
+        )
         try:
             with csv.open_csv(
                 self.path, convert_options=convert, read_options=csv.ReadOptions(block_size=1 << 20)
@@ -462,10 +473,12 @@ class Held:
 
     batch: pa.RecordBatch
     place: Place
+    part: Part | None = None
+    """What it is a part of."""
 
     def null_count(self, name: str) -> int | None:
-        """Return None: nobody has counted."""
-        return None
+        """Return what the source knows."""
+        return None if self.part is None else self.part.null_count(name)
 
     def batches(self, names: list[str]) -> Batches:
         """Return the batch."""
