@@ -12,14 +12,14 @@ import math
 import os
 import runpy
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from .catalogue import list_losses, parse
+from .catalogue import list_losses
 from .config import show_config
-from .losses import find, registered
-from .scoring import Scores, score
+from .losses import Loss, find, registered
+from .scoring import Scorer, Scores, score
 from .threads import num_threads
 
 OK, FAILED, WRONG_COMMAND, INTERRUPTED = 0, 1, 2, 130
@@ -28,78 +28,81 @@ OK, FAILED, WRONG_COMMAND, INTERRUPTED = 0, 1, 2, 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
+    options = _parser().parse_args(arguments)
     try:
-        code: int = options.run(options, parser)
-        sys.stdout.flush()
+        code: int = options.run(options, options.parser)
+        print(end="", flush=True)
         return code
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read the output has had enough; the interpreter must not try to flush the rest.
+    except OSError as error:
+        # Nothing more can be written; the interpreter must not try to flush the rest.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return OK
+        if isinstance(error, BrokenPipeError):  # whoever read the output has had enough
+            return OK
+        print(f"pyloss: {error}", file=sys.stderr)
+        return FAILED
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="pyloss", description="Losses over large batches.")
-    parser.set_defaults(run=_config)
+    parser.set_defaults(run=_config, parser=parser)
     commands = parser.add_subparsers(metavar="command", title="commands")
 
     scoring = commands.add_parser(
-        "score", help="score the predictions in files", description=score.__doc__.splitlines()[0]
-    )  # type: ignore[union-attr]
-    scoring.add_argument("source", nargs="+", help="Parquet, Arrow, CSV, .npy or .npz files, or a directory of them")
-    scoring.add_argument(
-        "--loss", action="append", required=True, metavar="LOSS", help="mse, huber:delta=2, ...; as often as wanted"
+        "score",
+        help="score the predictions in files",
+        usage="%(prog)s source [source ...] --loss LOSS [options]",
+        description="Score the predictions in files, in one pass that holds little of them in memory.",
+        epilog="Exit codes: 0 done, 1 the data could not be scored, 2 the command is wrong, 130 interrupted.",
     )
-    scoring.add_argument(
-        "--pred", default="pred", metavar="COLUMN", help="predictions (default: pred); of class scores a pattern, 'p_*'"
+    add = scoring.add_argument
+    several = "may be given several times"
+    add("source", nargs="+", help="Parquet, Arrow, CSV, .npy or .npz files, or a directory of them")
+    add("--loss", action="append", required=True, metavar="LOSS", help=f"mse, huber:delta=2, ...; {several}")
+    add(
+        "--pred", default="pred", metavar="COLUMN", help="predictions (default: pred); class scores by a pattern: 'p_*'"
     )
-    scoring.add_argument("--target", default="target", metavar="COLUMN", help="targets (default: target)")
-    scoring.add_argument(
-        "--input",
-        action="append",
-        default=[],
-        metavar="NAME=COLUMN",
-        help="a further input of the losses, such as variance=var",
-    )
-    scoring.add_argument("--weight", metavar="COLUMN", help="weights of rows")
-    scoring.add_argument("--by", metavar="COLUMN", help="groups to score one by one, too")
-    scoring.add_argument(
-        "--nulls",
-        choices=("error", "drop"),
-        default="error",
-        help="what to do with rows that have nulls (default: error)",
-    )
-    scoring.add_argument(
-        "--format", choices=("table", "json", "csv"), default="table", help="of the output (default: table)"
-    )
-    scoring.add_argument("--output", metavar="FILE", help="where it goes (default: standard output)")
-    scoring.add_argument("--rows", metavar="FILE", help="a Parquet file that takes the losses of each row")
-    scoring.add_argument("--id", metavar="COLUMN", help="what to call a row there (default: its number)")
-    scoring.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster that scores the files")
-    scoring.add_argument("--threads", type=int, metavar="N", help="how many to use (default: all CPUs of this process)")
-    scoring.add_argument("--no-progress", action="store_true", help="no progress bar, even on a terminal")
-    scoring.set_defaults(run=_score)
+    add("--target", default="target", metavar="COLUMN", help="targets (default: target)")
+    add("--input", action="append", default=[], metavar="NAME=COLUMN",
+        help=f"a further input of the losses: var=variance; {several}")  # fmt: skip
+    add("--weight", metavar="COLUMN", help="weights of rows (default: 1 each)")
+    add("--by", metavar="COLUMN", help="groups of rows: score each by itself, too")
+    add("--nulls", choices=("error", "drop"), default="error",
+        help="rows with nulls are an error, or are dropped and counted (default: error)")  # fmt: skip
+    add("--format", choices=tuple(_FORMATS), default="table",
+        help="of the scores (default: table); with --by, csv has the groups alone")  # fmt: skip
+    add("--output", metavar="FILE", help="write the scores there (default: standard output)")
+    add("--rows", metavar="FILE", help="write the losses of each row there, as Parquet")
+    add("--id", metavar="COLUMN", help="what --rows calls a row (default: its number)")
+    add("--scheduler", metavar="ADDRESS", help="let a Dask cluster read and score the files: tcp://host:8786")
+    add("--threads", type=_positive, metavar="N", help="how many to use (default: all CPUs of this process)")
+    add("--no-progress", action="store_true", help="show no progress bar, even on a terminal")
+    scoring.set_defaults(run=_score, parser=scoring)
 
     losses = commands.add_parser("losses", help="list the losses with their formulas")
     losses.add_argument("task", nargs="?", help="part of what they are for: regression, classification, ...")
-    losses.set_defaults(run=_losses)
+    losses.set_defaults(run=_losses, parser=losses)
 
     show = commands.add_parser("show", help="tell everything about one loss")
     show.add_argument("loss", help="its name")
-    show.set_defaults(run=_show)
+    show.set_defaults(run=_show, parser=show)
 
     bench = commands.add_parser("bench", help="measure this machine's bandwidth, and the losses beside the peers")
     bench.add_argument("--quick", action="store_true", help="small sizes, few rounds")
-    bench.add_argument("--rounds", type=int, default=9, help="how often each is timed (default: 9)")
-    bench.set_defaults(run=_bench)
+    bench.add_argument("--rounds", type=_positive, default=9, metavar="N", help="how often each is timed (default: 9)")
+    bench.set_defaults(run=_bench, parser=bench)
 
     config = commands.add_parser("config", help="tell what is installed and in use (the default)")
-    config.set_defaults(run=_config)
+    config.set_defaults(run=_config, parser=config)
     return parser
+
+
+def _positive(text: str) -> int:
+    with contextlib.suppress(ValueError):
+        if int(text) > 0:
+            return int(text)
+    raise argparse.ArgumentTypeError(f"got {text!r}, wanted a positive integer")
 
 
 def _config(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
@@ -109,18 +112,19 @@ def _config(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int
 
 
 def _score(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
-    inputs = {}
-    for text in options.input:
-        name, equals, column = text.partition("=")
-        if not (name and equals and column):
-            parser.error(f"--input: got {text!r}, wanted NAME=COLUMN")
-        inputs[name] = column
+    inputs = _inputs(options.input, parser)
     try:
-        losses = [parse(text) for text in options.loss]
+        losses = Scorer(options.loss).losses
     except (TypeError, ValueError) as error:
         parser.error(f"--loss: {error}")
-    if options.threads is not None and options.threads < 1:
-        parser.error(f"--threads: got {options.threads}, wanted a positive integer")
+    if options.rows and options.scheduler:
+        parser.error(f"--rows: got {options.rows!r} with --scheduler, wanted one of them: one process writes rows")
+    if options.id and not options.rows:
+        parser.error(f"--id: got {options.id!r} without --rows, wanted both: it is what these are called")
+    for name in ("output", "rows"):
+        file = getattr(options, name)
+        if file is not None and (Path(file).is_dir() or not Path(file).parent.is_dir()):
+            parser.error(f"--{name}: got {file!r}, wanted a file in a directory that exists")
     source = options.source[0] if len(options.source) == 1 else options.source
     try:
         with (
@@ -133,16 +137,27 @@ def _score(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
                 **inputs,
             )  # fmt: skip
         text = _FORMATS[options.format](scores)
-        if options.output is None:
-            print(text)
-        else:
-            Path(options.output).write_text(text + "\n", encoding="utf-8")
-    except BrokenPipeError:
-        raise
+        if options.output is not None:
+            Path(options.output).write_text(f"{text}\n", encoding="utf-8")
     except (ImportError, MemoryError, OSError, TypeError, ValueError) as error:
-        print(f"pyloss score: {error}", file=sys.stderr)
+        print(f"pyloss score: {str(error) or type(error).__name__}", file=sys.stderr)
         return FAILED
+    if options.output is None:
+        print(text)
     return OK
+
+
+def _inputs(texts: list[str], parser: argparse.ArgumentParser) -> dict[str, str]:
+    """Return the columns of further inputs by name."""
+    inputs: dict[str, str] = {}
+    for text in texts:
+        name, _, column = text.partition("=")
+        if not (name and column):
+            parser.error(f"--input: got {text!r}, wanted NAME=COLUMN")
+        if name in inputs or name in inspect.signature(score).parameters:
+            parser.error(f"--input: got {text!r}, wanted an input of the losses that no other option gives")
+        inputs[name] = column
+    return inputs
 
 
 @contextlib.contextmanager
@@ -160,10 +175,10 @@ def _progress(options: argparse.Namespace) -> Iterator[Any]:
 
         def show(rows: int, total: int | None, size: int) -> None:
             bar.total = total
-            bar.update(rows - bar.n)
             elapsed = bar.format_dict["elapsed"]
             if elapsed:
                 bar.set_postfix_str(f"{size / elapsed / 1e9:.2f} GB/s", refresh=False)
+            bar.update(rows - bar.n)
 
         yield show
 
@@ -175,12 +190,10 @@ def _json(scores: Scores) -> str:
 def _plain(value: Any) -> Any:
     """Return what JSON can say; infinities and NaN as text."""
     if isinstance(value, dict):
-        return {str(key): _plain(each) for key, each in value.items()}
+        return {key: _plain(each) for key, each in value.items()}
     if isinstance(value, list):
         return [_plain(each) for each in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return value if isinstance(value, (str, int, float)) or value is None else str(value)
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _csv(scores: Scores) -> str:
@@ -195,7 +208,7 @@ def _csv(scores: Scores) -> str:
     return out.getvalue().rstrip("\n")
 
 
-_FORMATS = {"table": str, "json": _json, "csv": _csv}
+_FORMATS: dict[str, Callable[[Scores], str]] = {"table": str, "json": _json, "csv": _csv}
 
 
 def _losses(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
@@ -217,13 +230,20 @@ def _show(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     except ValueError as error:
         parser.error(str(error))
     info = cls.info
-    print(f"{cls.__name__}{inspect.signature(cls)}\n")
+    print(f"{cls.__name__}{_parameters(cls)}\n")
     print(f"name           {info.name}\ntask           {info.task}\nsource         {info.source}")
     print(f"convex         {'yes' if info.convex else 'no'}\ndifferentiable {'yes' if info.differentiable else 'no'}")
     print(f"outliers pull  {info.outliers}")
     print(f"a likelihood   {'yes' if info.probabilistic else 'no'}\n")
     print(inspect.getdoc(cls))
     return OK
+
+
+def _parameters(cls: type[Loss]) -> inspect.Signature:
+    """Return how a loss is made, without types: its text tells them."""
+    signature = inspect.signature(cls)
+    bare = [each.replace(annotation=each.empty) for each in signature.parameters.values()]
+    return signature.replace(parameters=bare, return_annotation=signature.empty)
 
 
 def _bench(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:

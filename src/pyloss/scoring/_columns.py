@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -109,17 +109,9 @@ class Resolved:
     def __init__(self, asked: Columns, found: dict[str, str | tuple[str, ...]]) -> None:
         self.asked = asked
         self.found = found
-
-    @property
-    def names(self) -> list[str]:
+        each = [(names,) if isinstance(names, str) else names for names in found.values()]
+        self.names = list(dict.fromkeys(name for names in each for name in names))
         """All columns, each once."""
-        each = [(found,) if isinstance(found, str) else found for found in self.found.values()]
-        return list(dict.fromkeys(name for names in each for name in names))
-
-    @property
-    def by(self) -> str | None:
-        """The column of the groups."""
-        return self.asked.by
 
 
 class Extractor:
@@ -133,18 +125,25 @@ class Extractor:
 
     def arrays(
         self, batch: pa.RecordBatch, place: Place, null_count: Any = None
-    ) -> tuple[dict[str, Array], Array | None, Groups | None, Array | pa.Array]:
-        """Return the inputs, the weights, the groups and the ids or numbers of the rows that are kept of a batch."""
-        rows = np.arange(place.first_row, place.first_row + batch.num_rows)
+    ) -> tuple[dict[str, Array], Array | None, Groups | None, Callable[[], Array | pa.Array]]:
+        """Return the inputs, the weights and the groups of a batch, and what returns the ids or numbers of its rows."""
+        count = batch.num_rows
         batch = self._with_rows_of_one_length(batch, place)
         if (full := self._full(batch, place, null_count)) is not None:
-            batch, rows = batch.filter(full), rows[full.to_numpy(zero_copy_only=False)]
-            self.dropped += len(full) - len(rows)
+            batch = batch.filter(full)
+            self.dropped += count - batch.num_rows
         given = {argument: self._input(batch, argument, place) for argument in self._columns.asked.inputs}
         weight = None if self._columns.asked.weight is None else self._input(batch, "weight", place)
         by, ids = self._columns.asked.by, self._columns.asked.ids
         groups = None if by is None else self._groups(batch.column(by))
-        return given, weight, groups, rows if ids is None else batch.column(ids)
+
+        def rows() -> Array | pa.Array:
+            if ids is not None:
+                return batch.column(ids)
+            numbers = np.arange(place.first_row, place.first_row + count)
+            return numbers if full is None else numbers[full.to_numpy(zero_copy_only=False)]
+
+        return given, weight, groups, rows
 
     def _with_rows_of_one_length(self, batch: pa.RecordBatch, place: Place) -> pa.RecordBatch:
         """Turn lists of any length, which files without Arrow's schema have, into lists of that of the first."""

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from .._arguments import Array
@@ -10,7 +14,9 @@ from ._columns import Columns
 from ._score import Job, Progress, Scored, finish, plan
 from ._scorer import Scorer
 from ._scores import Scores
-from ._sources import Frame, Part, Rows, Source, open_source
+from ._sources import File, Frame, Mapped, Part, Rows, Source, open_source
+
+Delayed = Callable[..., Any]
 
 _BRANCHES = 8
 
@@ -36,77 +42,119 @@ def _score_arrays(job: Job, names: list[str], first: int, *blocks: Array) -> Sco
 def score_with_dask(source: Any, scorer: Scorer, columns: Columns, scheduler: Any, progress: Progress | None) -> Scores:
     """Score a source by Dask's tasks: on a cluster, or by whatever Dask uses by default."""
     try:
-        import dask
+        from dask.delayed import delayed
     except ImportError as error:
         raise ImportError('scoring with Dask needs it: pip install "pyloss[dask]"') from error
-    name, tasks = _tasks(source, scorer, columns, dask.delayed)
+    if scheduler is not None:
+        _check_scheduler(scheduler)
+    name, tasks = _tasks(source, scorer, columns, delayed)
     if not tasks:
         raise ValueError(f"source: {name} has no rows")
-    merged = dask.delayed(_merged, pure=False)
+    merged = delayed(_merged, pure=False)
     while len(tasks) > 1:
         tasks = [merged(tasks[i : i + _BRANCHES]) for i in range(0, len(tasks), _BRANCHES)]
-    scored = _compute(tasks[0], scheduler)
+    scored: Scored = tasks[0].compute() if scheduler is None else _compute(tasks[0], scheduler)
     scorer._take(scored.tally, scored.dropped)
     if progress is not None:
         progress(scored.rows, scored.rows, scored.size)
     return finish(scorer, name, scored.rows)
 
 
-def _compute(task: Any, scheduler: Any) -> Scored:
-    result: Scored
-    if scheduler is None:
-        result = task.compute()
-        return result
+def _check_scheduler(scheduler: Any) -> None:
     try:
         from distributed import Client
     except ImportError as error:
         raise ImportError('scheduler: needs distributed: pip install "pyloss[dask]"') from error
     if not isinstance(scheduler, (str, Client)):
         raise TypeError(f"scheduler: got {scheduler!r}, wanted its address or a distributed.Client")
-    if isinstance(scheduler, Client):
-        result = scheduler.compute(task).result()
-        return result
+    if isinstance(scheduler, Client) and scheduler.asynchronous:
+        raise TypeError(f"scheduler: got {scheduler!r}, which is asynchronous, wanted one that is not")
+
+
+def _compute(task: Any, scheduler: Any) -> Any:
+    from distributed import CancelledError, KilledWorker
+
+    with _client(scheduler) as client:
+        future = client.compute(task)
+        try:
+            return future.result()
+        except (CancelledError, KilledWorker) as error:
+            raise ConnectionError(f"scheduler: got {scheduler!r}, which gave up: {error}") from error
+        except KeyboardInterrupt:
+            future.cancel()
+            raise
+
+
+@contextmanager
+def _client(scheduler: Any) -> Iterator[Any]:
+    """Connect to an address until done; a client that is given stays connected."""
+    from distributed import Client
+
+    if not isinstance(scheduler, str):
+        yield scheduler
+        return
+    client: Any = Client.__new__(Client)
     try:
-        client = Client(scheduler, set_as_default=False)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"scheduler: got {scheduler!r}, which does not answer: {error}") from error
+        client.__init__(scheduler, set_as_default=False)
+    except BaseException as error:
+        # A client that could not start holds on to what it has, and at exit waits for it.
+        client.close()
+        if isinstance(error, (OSError, ValueError)):
+            raise ValueError(f"scheduler: got {scheduler!r}, which does not answer: {error}") from error
+        raise
     with client:
-        result = client.compute(task).result()
-    return result
+        yield client
 
 
-def _tasks(source: Any, scorer: Scorer, columns: Columns, delayed: Any) -> tuple[str, list[Any]]:
+def _tasks(source: Any, scorer: Scorer, columns: Columns, delayed: Delayed) -> tuple[str, list[Any]]:
     """Return the name of a source, and a task for each of its parts."""
     if isinstance(source, dict) and any(hasattr(each, "dask") for each in source.values()):
         return _tasks_of_arrays(source, scorer, columns, delayed)
-    if hasattr(source, "to_delayed"):
+    if type(source).__name__ == "DataFrame" and hasattr(source, "to_delayed"):
         names = [str(name) for name in source.columns]
         job, _ = plan(Source("the frame", names, [], None), scorer, columns)
         score = delayed(_score_frame, pure=False)
-        parts = source[job.columns.names].to_delayed()
-        return "the frame", [score(job, part, i) for i, part in enumerate(parts)]
+        return "the frame", [score(job, part, i) for i, part in enumerate(source[job.columns.names].to_delayed())]
     opened = open_source(source)
-    job, found = plan(opened, scorer, columns)
-    if not isinstance(found, list):
-        raise TypeError(f"source: got {opened.name} with a scheduler, wanted files, or frames or arrays of Dask")
-    given: list[Part] = found
+    job, parts = plan(opened, scorer, columns)
     score = delayed(Job.__call__, pure=False)
-    return opened.name, [score(job, part) for part in given]
+    return opened.name, [score(job, part) for part in _for_workers(parts, opened.name)]
 
 
-def _tasks_of_arrays(source: dict[str, Any], scorer: Scorer, columns: Columns, delayed: Any) -> tuple[str, list[Any]]:
-    import dask.array as da
+def _for_workers(parts: Iterable[Part], name: str) -> list[Any]:
+    """Return parts of files by paths that hold wherever a worker runs."""
+    found: list[Any] = []
+    for part in parts if isinstance(parts, list) else ():
+        if isinstance(part, File):
+            found.append(replace(part, path=os.path.abspath(part.path)))
+        elif isinstance(part, Rows):
+            files = {key: each for key, each in part.arrays.items() if isinstance(each, Mapped)}
+            if len(files) == len(part.arrays):
+                arrays = {key: replace(each, path=os.path.abspath(each.path)) for key, each in files.items()}
+                found.append(replace(part, arrays=arrays))
+    if not isinstance(parts, list) or len(found) < len(parts):
+        raise TypeError(f"source: got {name} with a scheduler, wanted files, or frames or arrays of Dask")
+    return found
 
-    arrays = {name: da.asarray(value) for name, value in source.items()}
+
+def _tasks_of_arrays(
+    source: dict[str, Any], scorer: Scorer, columns: Columns, delayed: Delayed
+) -> tuple[str, list[Any]]:
+    import dask.array
+
+    as_array: Callable[[Any], Any] = dask.array.asarray
+    arrays = {str(name): as_array(value) for name, value in source.items()}
     job, _ = plan(Source("the arrays", list(arrays), [], None), scorer, columns)
     names = job.columns.names
     first = arrays[names[0]]
     for name in names:
-        array = arrays[name]
-        if not array.ndim or len(array) != len(first):
+        shape = arrays[name].shape
+        if shape and math.isnan(shape[0]):
             raise ValueError(
-                f"source: got {name!r} of shape {array.shape}, wanted {len(first)} rows, as {names[0]!r} has"
+                f"source: got {name!r} of unknown length, wanted a known one: call its compute_chunk_sizes"
             )
+        if not shape or shape[0] != first.shape[0]:
+            raise ValueError(f"source: got {name!r} of shape {shape}, wanted {len(first)} rows, as {names[0]!r} has")
     blocks = []
     for name in names:
         array = arrays[name].rechunk({0: first.chunks[0], **dict.fromkeys(range(1, arrays[name].ndim), -1)})

@@ -63,8 +63,8 @@ class Job:
                 break
             done.rows += batch.num_rows
             done.size += batch.nbytes
-            inputs, weight, groups, ids = extractor.arrays(batch, place, part.null_count)
-            if not len(ids):
+            inputs, weight, groups, rows = extractor.arrays(batch, place, part.null_count)
+            if not len(inputs[scorer._plan.first]):
                 continue
             try:
                 first = scorer._plan.first
@@ -76,7 +76,7 @@ class Job:
                     raise ValueError(f"{first}: got several columns, wanted one, as no loss is of classes")
                 scorer._plan.add(done.tally, inputs, weights, groups, 1)
                 if self.each_row:
-                    done.each.append(self._rows(inputs, ids))
+                    done.each.append(self._rows(inputs, rows()))
             except (ValueError, TypeError) as error:
                 raise type(error)(f"{error} (in {place})") from error
         done.dropped = extractor.dropped
@@ -231,7 +231,7 @@ def score(
     Notes
     -----
     Each thread reads a part of a file by itself: a row group, or as many as make 262144 rows. In memory are then, for
-    each thread, 1 MB of each column as it is in the file, a page of it, and a few batches of 131072 rows with their
+    each thread, 1 MB of each column as it is in the file, a page of it, and a few batches of 262144 rows with their
     losses; of files of which one batch is larger (Arrow IPC), that batch. A stream is read six batches ahead on two
     threads.
 

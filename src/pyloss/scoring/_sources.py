@@ -22,7 +22,7 @@ from ._columns import Place
 if TYPE_CHECKING:
     import pyarrow as pa
 
-BATCH = 1 << 17
+BATCH = 1 << 18
 """Rows that are read at a time."""
 PART = 1 << 18
 """Rows that a part of a file has at least, if the file is as long: row groups or record batches are put together."""
