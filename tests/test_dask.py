@@ -43,14 +43,16 @@ def environment():
 
 
 def new_cluster(folder, n_workers=2):
-    return distributed.LocalCluster(
-        n_workers=n_workers,
-        threads_per_worker=1,
-        processes=True,
-        dashboard_address="127.0.0.1:0",  # None would be a port that may be in use
-        host="127.0.0.1",
-        local_directory=str(folder),
-    )
+    # A worker that wants what a dead one has tries to reach it for so long.
+    with dask.config.set({"distributed.comm.timeouts.connect": "2s"}):
+        return distributed.LocalCluster(
+            n_workers=n_workers,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address="127.0.0.1:0",  # None would be a port that may be in use
+            host="127.0.0.1",
+            local_directory=str(folder),
+        )
 
 
 @pytest.fixture(scope="module")
@@ -143,8 +145,7 @@ def block(folder, first=0):
         scored.append(None)
         if len(scored) > first:
             (folder / "blocked").touch()
-            while not (folder / "go").exists():
-                time.sleep(0.005)
+            wait_until((folder / "go").exists)
 
     return hook
 
@@ -479,11 +480,10 @@ def kill_in_the_middle(cluster, folder):
         folder.mkdir()
 
         def wait():
-            while not (folder / "blocked").exists():
-                time.sleep(0.005)
+            wait_until((folder / "blocked").exists)
 
         def kill():
-            wait_until((folder / "blocked").exists)
+            wait()
             os.kill(pids[victim], signal.SIGKILL)
 
         killing = threading.Thread(target=kill)

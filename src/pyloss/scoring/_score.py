@@ -11,13 +11,11 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
-
 from .._arguments import Array
 from ..losses import PredictionLoss
 from ..losses._call import VALUE, Call
 from ..threads import get_num_threads, num_threads
-from ._columns import Columns, ColumnSpec, Extractor, Nulls, Place, Resolved
+from ._columns import Columns, ColumnSpec, Extractor, Nulls, Resolved
 from ._scorer import Scorer
 from ._scores import Scores
 from ._sources import Csv, Held, Parquet, Part, Source, open_source
