@@ -61,10 +61,10 @@ def cluster(tmp_path_factory):
         yield cluster
 
 
-@pytest.fixture(scope="module")
-def victims(tmp_path_factory):
+@pytest.fixture
+def victims(tmp_path):
     """A cluster whose workers may be killed."""
-    with new_cluster(tmp_path_factory.mktemp("victims")) as cluster:
+    with new_cluster(tmp_path / "victims") as cluster:
         yield cluster
 
 
@@ -472,12 +472,10 @@ def test_ctrl_c_leaves_nothing_behind(kind, cluster, client, tmp_path, monkeypat
 
 @contextlib.contextmanager
 def kill_in_the_middle(cluster, folder):
-    """Kill a worker that has scored five parts and is at its sixth, with the other one at its second."""
+    """Kill a worker that has scored five parts and is at its sixth, with the other one at its first."""
     with distributed.Client(cluster, set_as_default=False) as client:
-        client.wait_for_workers(2, timeout=30)
         pids = client.run(os.getpid)
         victim, other = pids
-        folder.mkdir()
 
         def wait():
             wait_until((folder / "blocked").exists)
@@ -486,38 +484,40 @@ def kill_in_the_middle(cluster, folder):
             wait()
             os.kill(pids[victim], signal.SIGKILL)
 
-        killing = threading.Thread(target=kill)
-        killing.start()
-        with before_each_part(client, {victim: block(folder, 5), other: wait}):
-            yield
-        killing.join()
-        client.wait_for_workers(2, timeout=30)
-        assert pids[victim] not in client.run(os.getpid).values()
+        client.run(install, block(folder, 5), workers=[victim])
+        client.run(install, wait, workers=[other])
+    killing = threading.Thread(target=kill)
+    killing.start()
+    yield
+    killing.join()
+    assert victim not in cluster.scheduler.workers
+
+
+def many_parts(folder):
+    data = wild()
+    for i in range(50):
+        pq.write_table(data.slice(100 * i, 100), folder / f"part-{i:02}.parquet")
+    return str(folder / "part-*.parquet")
 
 
 @pytest.mark.parametrize("branches", [2, 8, 64])
 def test_a_killed_worker_loses_nothing(branches, victims, tmp_path, monkeypatch):
     """With 64 branches, nothing has been merged when it dies: what it has scored was there alone."""
     monkeypatch.setattr(_dask, "_BRANCHES", branches)
-    data = wild()
-    for i in range(50):
-        pq.write_table(data.slice(100 * i, 100), tmp_path / f"part-{i:02}.parquet")
-    source = str(tmp_path / "part-*.parquet")
-    with kill_in_the_middle(victims, tmp_path / "run"):
+    source = many_parts(tmp_path)
+    with kill_in_the_middle(victims, tmp_path):
         got = pl.score(source, LOSSES, scheduler=victims.scheduler_address, **ASKED)
     same_bits(got, pl.score(source, LOSSES, **ASKED))
 
 
 def test_workers_that_die_again_and_again(victims, tmp_path, monkeypatch):
     monkeypatch.setattr(victims.scheduler, "allowed_failures", 0)
-    data = wild()
-    for i in range(50):
-        pq.write_table(data.slice(100 * i, 100), tmp_path / f"part-{i:02}.parquet")
+    source = many_parts(tmp_path)
     with (
-        kill_in_the_middle(victims, tmp_path / "run"),
+        kill_in_the_middle(victims, tmp_path),
         pytest.raises(ConnectionError, match=r"scheduler: got 'tcp://.*', which gave up: .* workers died"),
     ):
-        pl.score(str(tmp_path / "part-*.parquet"), LOSSES, scheduler=victims.scheduler_address, **ASKED)
+        pl.score(source, LOSSES, scheduler=victims.scheduler_address, **ASKED)
 
 
 def test_a_cluster_that_goes_away(tmp_path):

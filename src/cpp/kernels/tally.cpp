@@ -25,19 +25,18 @@ PYLOSS_INLINE void add_to(V& sum, V& lack, V x) {
   sum = total;
 }
 
-static_assert(sizeof(simd::FourDoubles) == panel * sizeof(double));
-
-PYLOSS_INLINE simd::FourDoubles load_panel(const double* from) {
-  simd::FourDoubles a;
-  std::memcpy(&a, from, sizeof a);
-  return a;
-}
-
 PYLOSS_INLINE void add_panel(double* sum, double* lack, const double* x) {
-  simd::FourDoubles sums = load_panel(sum), lacks = load_panel(lack);
-  add_to(sums, lacks, load_panel(x));
-  std::memcpy(sum, &sums, sizeof sums);
-  std::memcpy(lack, &lacks, sizeof lacks);
+  using Few = simd::FewDoubles;
+  static_assert(panel % (sizeof(Few) / sizeof(double)) == 0);
+  for (std::size_t k = 0; k < panel; k += sizeof(Few) / sizeof(double)) {
+    Few sums, lacks, added;
+    std::memcpy(&sums, sum + k, sizeof sums);
+    std::memcpy(&lacks, lack + k, sizeof lacks);
+    std::memcpy(&added, x + k, sizeof added);
+    add_to(sums, lacks, added);
+    std::memcpy(sum + k, &sums, sizeof sums);
+    std::memcpy(lack + k, &lacks, sizeof lacks);
+  }
 }
 
 /// A sum and what it lacks, each lane its own. Of float32, the numbers of `few` groups are added up first: exactly, unless one is less than

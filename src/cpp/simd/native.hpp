@@ -52,8 +52,8 @@ using Native [[gnu::vector_size(native_bytes)]] = T;
 using NativeFloat = Native<float>;
 using NativeDouble = Native<double>;
 using NativeWords = Native<std::uint64_t>;
-/// Four on every level, for what has few lanes; narrower machines take it as two.
-using FourDoubles [[gnu::vector_size(32)]] = double;
+/// At most four, for what has few lanes.
+using FewDoubles[[gnu::vector_size(native_bytes < 32 ? native_bytes : 32)]] = double;
 
 // On every level: fma(a, b, c) = a * b + c; round() to the nearest even integer; max(a, b) and min(a, b) keep a if it is NaN, and of
 // zeros too. The machine's instruction keeps its second operand, hence the exchange. sign_bits() has bit i set where lane i is negative.
