@@ -58,6 +58,11 @@ def output(run, *arguments):
     return out
 
 
+def environment(**more):
+    """That of a command whose output is buffered, as it usually is."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"} | more
+
+
 def start(*arguments, **options):
     """The command in a process of its own, where Ctrl-C works even if the tests run in the background."""
     program = (
@@ -65,8 +70,8 @@ def start(*arguments, **options):
         "from pyloss.cli import main; sys.exit(main())"
     )
     command = [sys.executable, "-c", program, *map(str, arguments)]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
-    return subprocess.Popen(command, text=True, **pipes)
+    usual = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": environment()}
+    return subprocess.Popen(command, text=True, **(usual | options))
 
 
 def strictly(text):
@@ -331,7 +336,7 @@ def test_a_bar_on_a_real_terminal(tmp_path):
     source = as_parts(table(), tmp_path)
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
-    command = start("score", source, *OPTIONS, *ASK, stderr=theirs, env=os.environ | {"TQDM_MININTERVAL": "0"})
+    command = start("score", source, *OPTIONS, *ASK, stderr=theirs, env=environment(TQDM_MININTERVAL="0"))
     os.close(theirs)
     shown = b""
     while more := _read(ours):
@@ -362,14 +367,12 @@ def test_no_bar_in_a_pipe(path):
 
 def test_ctrl_c(tmp_path):
     """Pressed when rows have been written: nothing is left of them, and no traceback told."""
-    data = table(200_000)
-    for i in range(100):
-        pq.write_table(data, tmp_path / f"part-{i:02}.parquet") if i == 0 else os.link(
-            tmp_path / "part-00.parquet", tmp_path / f"part-{i:02}.parquet"
-        )
-    rows = tmp_path / "rows.parquet"
-    command = start("score", tmp_path / "part-*.parquet", *OPTIONS, *ASK, "--rows", rows)
-    while not rows.with_name("rows.parquet.part").exists():
+    pq.write_table(table(200_000), tmp_path / "part-00.parquet")
+    for i in range(1, 100):
+        os.link(tmp_path / "part-00.parquet", tmp_path / f"part-{i:02}.parquet")
+    written = tmp_path / "rows.parquet.part"
+    command = start("score", tmp_path / "part-*.parquet", *OPTIONS, *ASK, "--rows", tmp_path / "rows.parquet")
+    while not (written.exists() and written.stat().st_size > 1000):
         assert command.poll() is None
         time.sleep(0.005)
     command.send_signal(signal.SIGINT)
@@ -378,22 +381,32 @@ def test_ctrl_c(tmp_path):
     assert not list(tmp_path.glob("rows*"))
 
 
-def test_a_closed_pipe():
+@pytest.mark.parametrize("command", [["losses"], ["losses", "count"]], ids=["much", "little"])
+def test_a_closed_pipe(command):
     reading, writing = os.pipe()
     os.close(reading)
-    command = start("losses", stdout=writing)
+    process = start(*command, stdout=writing)
     os.close(writing)
-    assert command.communicate() == (None, "")
-    assert command.returncode == 0
+    assert process.communicate() == (None, "")
+    assert process.returncode == 0
+
+
+def test_the_head_of_a_list():
     done = subprocess.run(
-        f"{sys.executable} -m pyloss losses | head -1", shell=True, capture_output=True, text=True, check=True
+        f"{sys.executable} -m pyloss losses | head -1",
+        env=environment(),
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert done.stdout.startswith(pl.list_losses()[0])
     assert (done.stdout.count("\n"), done.stderr) == (1, "")
 
 
 def test_no_output_at_all():
-    done = subprocess.run(f"{sys.executable} -m pyloss losses >&-", shell=True, stderr=subprocess.PIPE, check=True)
+    command = f"{sys.executable} -m pyloss losses >&-"
+    done = subprocess.run(command, env=environment(), shell=True, stderr=subprocess.PIPE, check=True)
     assert done.stderr == b""
 
 
@@ -401,14 +414,20 @@ FULL = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
 from pyloss.cli import main
-sys.exit(main(["losses"]))
+sys.exit(main())
 """
 
 
-def test_a_full_disk(tmp_path):
+@pytest.mark.parametrize("command", [["losses"], ["losses", "count"]], ids=["much", "little"])
+def test_a_full_disk(command, tmp_path):
     with open(tmp_path / "out", "wb") as out:
         done = subprocess.run(
-            [sys.executable, "-B", "-c", FULL], stdout=out, stderr=subprocess.PIPE, text=True, check=False
+            [sys.executable, "-B", "-c", FULL, *command],
+            env=environment(),
+            stdout=out,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
         )
     assert (done.returncode, done.stderr) == (1, "pyloss: [Errno 27] File too large\n")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from numpy.testing import assert_array_equal
 import pyloss as pl
 from pyloss.cli import main
 from pyloss.scoring import _dask, _score, _sources
-from test_score import ASKED, CLASSES, FILES, LOSSES, as_npy, as_parquet, as_parts, damaged, table
+from test_score import ASKED, CLASSES, FILES, LOSSES, as_npy, as_parquet, as_parts, classes, damaged, table
 
 distributed = pytest.importorskip("distributed")
 dask = pytest.importorskip("dask")
@@ -228,18 +229,17 @@ def test_arrays(scheduler):
 
 @pytest.mark.parametrize("chunks", [(5000, 5), (600, CLASSES), (999, 7)])
 def test_arrays_of_class_scores(chunks, scheduler):
-    rng = np.random.default_rng(0)
-    pred, target = rng.standard_normal((5000, CLASSES)).astype(np.float32), rng.integers(0, CLASSES, 5000)
+    pred, target = classes()
     losses = ["cross_entropy", pl.CrossEntropy(ignore_index=3)]
     group = np.arange(5000) // 1024
     want = pl.score({"pred": pred, "target": target, "group": group}, losses, by="group")
     cut = {"pred": da.from_array(pred, chunks=chunks), "target": target, "group": group}
     same_bits(pl.score(cut, losses, by="group", scheduler=scheduler), want)
     target[4321] = CLASSES
-    with pytest.raises(
-        ValueError, match=r"target: got label 12 at index \(\d+,\), wanted .*\(in the arrays, from row "
-    ):
+    with pytest.raises(ValueError, match="target: got label 12") as error:
         pl.score(cut, losses, scheduler=scheduler)
+    index, row = re.search(r"at index \((\d+),\), .*\(in the arrays, from row (\d+) on\)", str(error.value)).groups()
+    assert int(index) + int(row) == 4321
 
 
 BAD = {
@@ -293,14 +293,15 @@ def test_sums_are_merged_as_a_tree(parts, monkeypatch):
 
     def count(scored):
         sizes.append(len(scored))
+        assert not any(each.tally.scratch for each in scored)
+        merged(scored)  # as Dask does if the sum is lost with its worker
         return merged(scored)
 
     monkeypatch.setattr(_dask, "_merged", count)
-    frame = wild().to_pandas()
-    same_bits(
-        pl.score(dd.from_pandas(frame, npartitions=parts, sort=False), LOSSES, **ASKED),
-        pl.score(frame, LOSSES, **ASKED),
-    )
+    pred, target = classes()
+    given = {"pred": pred, "target": target, "group": np.arange(len(pred)) % 7}
+    cut = given | {"pred": da.from_array(pred, chunks=(-(-len(pred) // parts), CLASSES))}
+    same_bits(pl.score(cut, ["cross_entropy"], by="group"), pl.score(given, ["cross_entropy"], by="group"))
     assert sorted(sizes) == {1: [], 2: [2], 8: [8], 9: [1, 2, 8], 65: [1, 1, 2] + [8] * 9}[parts]
 
 
@@ -458,11 +459,10 @@ def test_ctrl_c_leaves_nothing_behind(kind, cluster, client, tmp_path, monkeypat
         workers = client.run(os.getpid)
         with before_each_part(client, dict.fromkeys(workers, block(tmp_path))):
             pressing.start()
-            with pytest.raises(KeyboardInterrupt):
+            with pytest.raises(KeyboardInterrupt) as pressed:
                 pl.score(source, LOSSES, scheduler=client if kind == "client" else client.scheduler.address, **ASKED)
-            wait_until(lambda: connected(cluster) == {client.id})
-            (tmp_path / "go").touch()
-            wait_until(lambda: not cluster.scheduler.tasks)
+            wait_until(lambda: connected(cluster) == {client.id} and not cluster.scheduler.tasks)
+            del pressed  # until here, what it refers to is not released by chance
     finally:
         (tmp_path / "go").touch()
         pressing.join()
@@ -500,7 +500,7 @@ def many_parts(folder):
     return str(folder / "part-*.parquet")
 
 
-@pytest.mark.parametrize("branches", [2, 8, 64])
+@pytest.mark.parametrize("branches", [2, 64])
 def test_a_killed_worker_loses_nothing(branches, victims, tmp_path, monkeypatch):
     """With 64 branches, nothing has been merged when it dies: what it has scored was there alone."""
     monkeypatch.setattr(_dask, "_BRANCHES", branches)

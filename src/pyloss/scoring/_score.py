@@ -78,6 +78,7 @@ class Job:
             except (ValueError, TypeError) as error:
                 raise type(error)(f"{error} (in {place})") from error
         done.dropped = extractor.dropped
+        done.tally.scratch.clear()
         return done
 
     def _rows(self, inputs: dict[str, Array], ids: Any) -> pa.RecordBatch:
@@ -135,13 +136,14 @@ class _RowWriter:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Let the file take its name if all went well, else remove it."""
-        if self._writer is None or self._part is None or self._path is None:
+        if self._part is None or self._path is None:
             return
-        self._writer.close()
-        if kind is None:
+        if self._writer is not None:
+            self._writer.close()
+        if kind is not None:
+            self._part.unlink(missing_ok=True)  # also where Ctrl-C came while it was made
+        elif self._writer is not None:
             self._part.replace(self._path)
-        else:
-            self._part.unlink(missing_ok=True)
 
 
 A = TypeVar("A")
