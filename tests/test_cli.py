@@ -366,13 +366,13 @@ def test_no_bar_in_a_pipe(path):
 
 
 def test_ctrl_c(tmp_path):
-    """Pressed when rows have been written: nothing is left of them, and no traceback told."""
+    """Pressed as soon as there is a file of rows: nothing is left of it, and no traceback told."""
     pq.write_table(table(200_000), tmp_path / "part-00.parquet")
     for i in range(1, 100):
         os.link(tmp_path / "part-00.parquet", tmp_path / f"part-{i:02}.parquet")
     written = tmp_path / "rows.parquet.part"
     command = start("score", tmp_path / "part-*.parquet", *OPTIONS, *ASK, "--rows", tmp_path / "rows.parquet")
-    while not (written.exists() and written.stat().st_size > 1000):
+    while not written.exists():
         assert command.poll() is None
         time.sleep(0.005)
     command.send_signal(signal.SIGINT)
