@@ -563,6 +563,13 @@ def test_the_command_ends_at_once_without_a_cluster(tmp_path):
     assert err.count("\n") == 1
 
 
+def test_frames_write_no_rows_and_may_have_numbers_for_names(tmp_path):
+    frame = dd.from_pandas(pd.DataFrame({0: [1.0, 2.0], 1: [2.0, 4.0]}), npartitions=2)
+    assert pl.score(frame, ["mse"], pred="0", target="1")["mse"] == 2.5
+    with pytest.raises(TypeError, match="rows: got a path with a scheduler"):
+        pl.score(frame, ["mse"], pred="0", target="1", rows=tmp_path / "rows.parquet")
+
+
 def test_ctrl_c_ends_the_command(tmp_path):
     with new_cluster(tmp_path / "workers", n_workers=0) as cluster:
         command = start(as_parquet(wild(), tmp_path), "--scheduler", cluster.scheduler_address)

@@ -483,6 +483,19 @@ def test_rows_are_complete_or_absent(tmp_path):
     assert set(tmp_path.iterdir()) == before
 
 
+def test_rows_go_to_a_file(tmp_path):
+    for path in (tmp_path, tmp_path / "no" / "rows.parquet"):
+        with pytest.raises(ValueError, match="rows: got .*, wanted a file in a folder that exists"):
+            pl.score(table(), LOSSES, rows=path, **ASKED)
+
+
+def test_names_of_a_frame_may_be_numbers():
+    frame = pd.DataFrame({0: [1.0, 2.0], 1: [2.0, 4.0]})
+    assert pl.score(frame, ["mse"], pred="0", target="1")["mse"] == 2.5
+    with pytest.raises(ValueError, match="target: got 1 null in column '1'"):
+        pl.score(pd.DataFrame({0: [1.0, 2.0], 1: [2.0, None]}), ["mse"], pred="0", target="1")
+
+
 def test_progress_is_told(tmp_path):
     told = []
     pl.score(as_parts(table(), tmp_path), LOSSES, progress=lambda *each: told.append(each), **ASKED)

@@ -114,7 +114,9 @@ def _tasks(source: Any, scorer: Scorer, columns: Columns, delayed: Delayed) -> t
         names = [str(name) for name in source.columns]
         job, _ = plan(Source("the frame", names, [], None), scorer, columns)
         score = delayed(_score_frame, pure=False)
-        return "the frame", [score(job, part, i) for i, part in enumerate(source[job.columns.names].to_delayed())]
+        called = {str(name): name for name in source.columns}
+        frame = source[[called[name] for name in job.columns.names]]
+        return "the frame", [score(job, part, i) for i, part in enumerate(frame.to_delayed())]
     opened = open_source(source)
     job, parts = plan(opened, scorer, columns)
     score = delayed(Job.__call__, pure=False)

@@ -256,8 +256,10 @@ def score(
     second = ... if len(needed) == 1 or needed[1] in inputs else target
     asked = scorer._plan.bind(first, second, inputs, "a column")
     columns = Columns({name: asked[name] for name in needed}, weight, by, id, nulls)
-    if rows is not None and scheduler is not None:
+    if rows is not None and (scheduler is not None or _is_dask(source)):
         raise TypeError("rows: got a path with a scheduler, wanted None: rows are written by one process")
+    if rows is not None and (Path(rows).is_dir() or not Path(rows).absolute().parent.is_dir()):
+        raise ValueError(f"rows: got {str(rows)!r}, wanted a file in a folder that exists")
     if scheduler is not None or _is_dask(source):
         from ._dask import score_with_dask
 

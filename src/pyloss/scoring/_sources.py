@@ -496,15 +496,22 @@ class Frame:
 
     def null_count(self, name: str) -> int | None:
         """Count them."""
-        return int(self.frame[name].isna().sum())
+        return int(self._columns([name]).isna().sum().iloc[0])
+
+    def _columns(self, names: list[str]) -> Any:
+        """Return columns by the text of their names, which may be numbers."""
+        called = {str(name): name for name in self.frame.columns}
+        columns = self.frame[[called[name] for name in names]]
+        return columns if list(columns.columns) == names else columns.set_axis(names, axis="columns")
 
     def batches(self, names: list[str]) -> Batches:
         """Convert the columns of the rows."""
         pa = _arrow()
+        columns = self._columns(names)
         for begin in range(self.begin, self.end, BATCH):
-            rows = self.frame[names].iloc[begin : min(begin + BATCH, self.end)]
+            rows = columns.iloc[begin : min(begin + BATCH, self.end)]
             try:
-                batch = pa.RecordBatch.from_pandas(rows, preserve_index=False)
+                batch = pa.RecordBatch.from_pandas(rows, preserve_index=False, nthreads=1)
             except (pa.ArrowException, TypeError) as error:
                 raise TypeError(
                     f"source: a column of {self.name} is neither of numbers nor of text: {error}"
