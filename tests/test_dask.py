@@ -563,6 +563,18 @@ def test_the_command_ends_at_once_without_a_cluster(tmp_path):
     assert err.count("\n") == 1
 
 
+def test_large_parts_share_tasks(client, tmp_path, monkeypatch):
+    data = wild()
+    for i in range(20):
+        pq.write_table(data.slice(100 * i, 100), tmp_path / f"part-{i:02}.parquet")
+    monkeypatch.setattr(_dask, "PART", 1)
+    monkeypatch.setattr(_dask, "_ROWS", 250)
+    wanted = {(2000, 20): 2, (2000, 4): 1, (0, 20): 1, (0, 0): 1}
+    assert {each: _dask._parts_of_a_task(*each) for each in wanted} == wanted
+    source = str(tmp_path / "part-*.parquet")
+    same_bits(pl.score(source, LOSSES, scheduler=client, **ASKED), pl.score(source, LOSSES, **ASKED))
+
+
 def test_frames_write_no_rows_and_may_have_numbers_for_names(tmp_path):
     frame = dd.from_pandas(pd.DataFrame({0: [1.0, 2.0], 1: [2.0, 4.0]}), npartitions=2)
     assert pl.score(frame, ["mse"], pred="0", target="1")["mse"] == 2.5

@@ -14,11 +14,13 @@ from ._columns import Columns
 from ._score import Job, Progress, Scored, finish, plan
 from ._scorer import Scorer
 from ._scores import Scores
-from ._sources import File, Frame, Mapped, Part, Rows, Source, open_source
+from ._sources import PART, File, Frame, Mapped, Part, Rows, Source, open_source
 
 Delayed = Callable[..., Any]
 
 _BRANCHES = 8
+_ROWS = 1 << 21
+"""Rows of a task, where there are tasks enough."""
 
 
 def _merged(scored: Sequence[Scored]) -> Scored:
@@ -28,6 +30,16 @@ def _merged(scored: Sequence[Scored]) -> Scored:
         tally.merge(each.tally)
     rows, size, dropped = (sum(getattr(each, name) for each in scored) for name in ("rows", "size", "dropped"))
     return Scored(tally, rows, size, dropped, [])
+
+
+def _score_parts(job: Job, parts: Sequence[Part]) -> Scored:
+    return _merged([job(part) for part in parts])
+
+
+def _parts_of_a_task(rows: int, parts: int) -> int:
+    """Return how many parts are one task: Dask needs milliseconds for each task, in which a million rows are scored."""
+    each = rows // max(parts, 1)
+    return max(1, min(_ROWS // max(each, 1), parts // 8)) if each >= PART else 1
 
 
 def _score_frame(job: Job, frame: Any, number: int) -> Scored:
@@ -119,8 +131,10 @@ def _tasks(source: Any, scorer: Scorer, columns: Columns, delayed: Delayed) -> t
         return "the frame", [score(job, part, i) for i, part in enumerate(frame.to_delayed())]
     opened = open_source(source)
     job, parts = plan(opened, scorer, columns)
-    score = delayed(Job.__call__, pure=False)
-    return opened.name, [score(job, part) for part in _for_workers(parts, opened.name)]
+    score = delayed(_score_parts, pure=False)
+    found = _for_workers(parts, opened.name)
+    step = _parts_of_a_task(opened.rows or 0, len(found))
+    return opened.name, [score(job, found[i : i + step]) for i in range(0, len(found), step)]
 
 
 def _for_workers(parts: Iterable[Part], name: str) -> list[Any]:
