@@ -113,6 +113,14 @@ class Resolved:
         self.names = list(dict.fromkeys(name for names in each for name in names))
         """All columns, each once."""
 
+    def argument_of(self, name: str) -> str:
+        """Return the argument that asks for a column."""
+        return next(
+            argument
+            for argument, found in self.found.items()
+            if name in ((found,) if isinstance(found, str) else found)
+        )
+
 
 class Extractor:
     """Turns batches of a source into arrays."""
@@ -157,8 +165,9 @@ class Extractor:
             try:
                 column = column.cast(pa.list_(column.type.value_type, width))
             except pa.ArrowInvalid as error:
+                argument = self._columns.argument_of(name)
                 raise ValueError(
-                    f"{name}: got lists of several lengths in column {name!r} of {place.source}: {error}"
+                    f"{argument}: got lists of several lengths in column {name!r} of {place.source}: {error}"
                 ) from error
             batch = batch.set_column(i, name, column)
         return batch
@@ -176,11 +185,7 @@ class Extractor:
                 continue
             valid = _valid(batch.column(name))
             if self._columns.asked.nulls == "error":
-                argument = next(
-                    argument
-                    for argument, found in self._columns.found.items()
-                    if name in ((found,) if isinstance(found, str) else found)
-                )
+                argument = self._columns.argument_of(name)
                 here = len(valid) - pc.sum(valid).as_py()
                 total = null_count(name) if null_count else None
                 known = here if total is None else total

@@ -17,7 +17,7 @@ from ..losses._call import VALUE, Call
 from ..threads import get_num_threads, num_threads
 from ._columns import Columns, ColumnSpec, Extractor, Nulls, Resolved
 from ._scorer import Scorer
-from ._scores import Scores
+from ._scores import Scores, names_of
 from ._sources import Csv, Held, Parquet, Part, Source, open_source
 from ._tally import Tally
 
@@ -53,7 +53,7 @@ class Job:
             return self._score(part, stop)
 
     def _score(self, part: Part, stop: threading.Event | None) -> Scored:
-        scorer = self.scorer
+        scorer, first = self.scorer, self.scorer._plan.first
         extractor = Extractor(self.columns)
         done = Scored(scorer._empty(), 0, 0, 0, [])
         for batch, place in part.batches(self.columns.names):
@@ -62,11 +62,10 @@ class Job:
             done.rows += batch.num_rows
             done.size += batch.nbytes
             inputs, weight, groups, rows = extractor.arrays(batch, place, part.null_count)
-            if not len(inputs[scorer._plan.first]):
+            pred = inputs[first]
+            if not len(pred):
                 continue
             try:
-                first = scorer._plan.first
-                pred = inputs[first]
                 weights, _ = Call(VALUE, "sum", None).weights(weight, pred.shape[:1], first)
                 if scorer._plan.by_rows and pred.ndim == 1:
                     raise ValueError(f"{first}: got one column, wanted one for each class, as 'p_*'")
@@ -88,7 +87,7 @@ class Job:
             loss._compute(VALUE, tuple(inputs[name] for name in loss._names()), None, "none", None)[0]
             for loss in self.scorer.losses
         ]
-        names = [self.columns.asked.ids or "row", *self.scorer.result().names]
+        names = [self.columns.asked.ids or "row", *names_of(self.scorer.losses)]
         return pa.RecordBatch.from_arrays([pa.array(each) for each in (ids, *losses)], names=names)
 
 
@@ -99,7 +98,7 @@ def plan(source: Source, scorer: Scorer, columns: Columns, *, each_row: bool = F
     labels = found.get("target", ()) if scorer._plan.by_rows and len(found.get("target", ())) == 1 else ()
     asked = chain.from_iterable(names for argument, names in found.items() if argument not in ("by", "id"))
     numbers = tuple(name for name in asked if name not in labels)
-    if columns.ids in scorer.result().names:
+    if columns.ids in names_of(scorer.losses):
         raise ValueError(f"id: got {columns.ids!r}, which is the name of a loss")
     parts = source.parts
     if isinstance(parts, list):
@@ -232,8 +231,8 @@ def score(
     -----
     Each thread reads a part of a file by itself: a row group, or as many as make 262144 rows. In memory are then, for
     each thread, 1 MB of each column as it is in the file, a page of it, and a few batches of 262144 rows with their
-    losses; of files of which one batch is larger (Arrow IPC), that batch. A stream is read six batches ahead on two
-    threads.
+    losses; of files of which one batch is larger (Arrow IPC), that batch. A stream is read two batches ahead for each
+    thread.
 
     Examples
     --------

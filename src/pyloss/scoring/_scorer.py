@@ -67,13 +67,7 @@ class _Plan:
             raise ValueError("losses: got none, wanted at least one")
         self.losses = tuple(checked)
         self.by_rows = isinstance(self.losses[0], Rowwise)
-        parts = [
-            [
-                (term, isinstance(loss, Elementwise) and not loss.additive, coefficient)
-                for coefficient, term in loss._in_pass()
-            ]
-            for loss in self.losses
-        ]
+        parts = [[(term, _is_root(loss), coefficient) for coefficient, term in loss._in_pass()] for loss in self.losses]
         unique = list(dict.fromkeys((term, in_float64) for terms in parts for term, in_float64, _ in terms))
         # One kernel's call computes and adds up all elementwise terms of the same inputs; they come first.
         names = unique[0][0]._names()

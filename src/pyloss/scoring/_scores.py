@@ -14,6 +14,13 @@ from ..losses import PredictionLoss
 from ._tally import Label
 
 
+def names_of(losses: tuple[PredictionLoss, ...]) -> tuple[str, ...]:
+    """Return what losses are called beside each other."""
+    short = [getattr(loss, "name", repr(loss)) for loss in losses]
+    long = [name if short.count(name) == 1 else repr(loss) for name, loss in zip(short, losses, strict=True)]
+    return tuple(f"{name} #{i}" if long.index(name) != i else name for i, name in enumerate(long))
+
+
 @dataclass(frozen=True)
 class GroupValues:
     """What is known of groups: a row for each, a column for each loss."""
@@ -71,9 +78,7 @@ class Scores(Mapping[str, float]):
     @cached_property
     def names(self) -> tuple[str, ...]:
         """What each loss is called here."""
-        short = [getattr(loss, "name", repr(loss)) for loss in self.losses]
-        long = [name if short.count(name) == 1 else repr(loss) for name, loss in zip(short, self.losses, strict=True)]
-        return tuple(f"{name} #{i}" if long.index(name) != i else name for i, name in enumerate(long))
+        return names_of(self.losses)
 
     @cached_property
     def _by_name(self) -> dict[str, float]:

@@ -102,6 +102,16 @@ class File:
         return [name for name in names if name not in given]
 
 
+def _spans(counts: list[int]) -> Iterator[tuple[tuple[int, int], int]]:
+    """Put row groups of these numbers of rows together to parts; yield which they are, and the first row."""
+    begin = row = rows = 0
+    for i, count in enumerate(counts):
+        rows += count
+        if rows >= PART or i + 1 == len(counts):
+            yield (begin, i + 1), row
+            begin, row, rows = i + 1, row + rows, 0
+
+
 class _Open(threading.local):
     """The file that a thread has read last, since it will mostly be the next."""
 
@@ -192,15 +202,9 @@ def _parquet(path: str, given: tuple[tuple[str, Any], ...]) -> tuple[list[str], 
         file = pq.ParquetFile(path)
     except (OSError, pa.ArrowException) as error:
         raise cannot_read(path, error) from error
-    metadata = file.metadata
-    parts: list[Part] = []
-    begin = row = rows = 0
-    for group in range(metadata.num_row_groups):
-        rows += metadata.row_group(group).num_rows
-        if rows >= PART or group + 1 == metadata.num_row_groups:
-            parts.append(Parquet(path, given, (begin, group + 1), row))
-            begin, row, rows = group + 1, row + rows, 0
-    return file.schema_arrow.names, parts, metadata.num_rows
+    counts = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
+    parts: list[Part] = [Parquet(path, given, span, row) for span, row in _spans(counts)]
+    return file.schema_arrow.names, parts, sum(counts)
 
 
 @dataclass(frozen=True)
@@ -252,14 +256,7 @@ def _ipc(path: str, given: tuple[tuple[str, Any], ...]) -> tuple[list[str], list
             counts = [reader.get_batch(i).num_rows for i in range(reader.num_record_batches)]
     except (OSError, pa.ArrowException) as error:
         raise cannot_read(path, error) from error
-    parts: list[Part] = []
-    begin = row = rows = 0
-    for i, count in enumerate(counts):
-        rows += count
-        if rows >= PART or i + 1 == len(counts):
-            parts.append(Ipc(path, given, (begin, i + 1), row))
-            begin, row, rows = i + 1, row + rows, 0
-    return names, parts, sum(counts)
+    return names, [Ipc(path, given, span, row) for span, row in _spans(counts)], sum(counts)
 
 
 @dataclass(frozen=True)
