@@ -105,7 +105,7 @@ class Rowwise(PredictionLoss):
 
     def _row_counts(self, pred: Array, target: Array | None) -> Array:
         """Return how much each row counts in a mean."""
-        if target is None or not _are_labels(target, pred.shape):
+        if target is None or not are_labels(target, pred.shape):
             return np.ones((), np.float64)
         settings = self._settings()
         ignored, of_classes = settings.get("ignore_index"), settings.get("class_weight")
@@ -138,7 +138,7 @@ class Rowwise(PredictionLoss):
         shape, rows, classes = scores.shape, scores.shape[:-1], scores.shape[-1]
         if classes == 0:
             raise ValueError(f"pred: got shape {shape}, wanted at least one {self.row[2]} on the last axis")
-        labels = target is not None and _are_labels(target, shape)
+        labels = target is not None and are_labels(target, shape)
         if target is not None:
             for _, loss in self._terms:
                 _check_target(loss, target, shape, LABELS if labels else PROBABILITIES)
@@ -179,7 +179,7 @@ class Rowwise(PredictionLoss):
         return call.result(sums, scales, value, grad, hess)
 
 
-def _are_labels(target: Array, shape: tuple[int, ...]) -> bool:
+def are_labels(target: Array, shape: tuple[int, ...]) -> bool:
     """Whether `target` has one class index for each row, rather than a probability for each score."""
     if target.ndim == len(shape):
         return False

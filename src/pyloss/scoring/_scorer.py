@@ -17,7 +17,6 @@ from .._arguments import (
     as_array,
     check_broadcast,
     check_shape,
-    is_integer,
     is_weak,
     needs_float64,
     operand,
@@ -27,7 +26,7 @@ from ..catalogue import parse
 from ..losses import PredictionLoss
 from ..losses._call import VALUE, Call
 from ..losses._elementwise import Elementwise, own_arrays, plan_of
-from ..losses._rowwise import Rowwise
+from ..losses._rowwise import Rowwise, are_labels
 from ._scores import GroupValues, Scores
 from ._tally import Groups, Tally, grouped
 
@@ -158,7 +157,7 @@ class _Plan:
         columns: list[Array] = []
         apart = self.terms[self._together :]
         if apart:
-            floats = _as_computed(inputs, self.first)
+            floats = _as_computed(inputs, self.first, self.by_rows)
             pred = floats[self.first]
         for i, term in enumerate(apart):
             given = floats
@@ -185,28 +184,22 @@ def _is_root(loss: PredictionLoss) -> bool:
     return isinstance(loss, Elementwise) and not loss.additive
 
 
-def _as_computed(inputs: dict[str, ArrayLike], first: str) -> dict[str, ArrayLike]:
+def _as_computed(inputs: dict[str, ArrayLike], first: str, by_rows: bool) -> dict[str, ArrayLike]:
     """Return inputs whose losses come out in the type in which they are computed."""
     pred = inputs[first]
     wide = needs_float64(
-        value for name, value in inputs.items() if not is_weak(value) and not _are_labels(name, value, pred)
+        value
+        for name, value in inputs.items()
+        if not is_weak(value) and not (by_rows and name == "target" and are_labels(value, pred.shape))
     )
     if pred.dtype == np.float64 or (pred.dtype == np.float32 and not wide):
         return inputs
     return inputs | {first: pred.astype(np.float64 if wide else np.float32)}
 
 
-def _are_labels(name: str, value: Array, pred: Array) -> bool:
-    return name == "target" and value.ndim == pred.ndim - 1 and is_integer(value)
-
-
 def _whole(array: Array, name: str, shape: tuple[int, ...], by_rows: bool) -> Array:
     """Broadcast an input to what its rows can be cut from."""
-    if by_rows and name == "target" and array.ndim == len(shape) - 1:
-        if array.shape != shape[:-1]:
-            raise ValueError(
-                f"target: got shape {array.shape}, wanted {shape[:-1]}: one class index for each row of pred"
-            )
+    if by_rows and name == "target" and are_labels(array, shape):
         return array
     check_broadcast(array, name, shape)
     return np.broadcast_to(array, shape)
