@@ -23,6 +23,8 @@ from pyloss.losses._rowwise import LABELS, PROBABILITIES, Rowwise, Targetless, T
 
 CLASSES = 10
 """Of the row losses' ordinary inputs."""
+DRAWN = 8191
+"""Elements or rows that are drawn at most; more are these again. No divisor of it is one of a block."""
 
 
 def teacher_of(target: np.ndarray, classes: int) -> np.ndarray:
@@ -232,7 +234,13 @@ class Case:
     def draw(
         self, size: int, dtype: Any = np.float64, seed: int = 0, *, probabilities: bool = False
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Random predictions and targets of the declared domains: `size` elements, or rows of `CLASSES` scores."""
+        """Random predictions and targets of the declared domains: `size` elements, or rows of `CLASSES` scores.
+
+        Many are few, repeated: references are slow, and the domains need them.
+        """
+        if size > DRAWN:
+            few = self.draw(DRAWN, dtype, seed, probabilities=probabilities)
+            return tuple(np.resize(each, (size, *each.shape[1:])) for each in few)  # type: ignore[return-value]
         rng, info = np.random.default_rng(seed), self.cls.info
         shape = (size, CLASSES) if self.rowwise else (size,)
         pred = _draw(rng, info.pred, shape).astype(dtype)
