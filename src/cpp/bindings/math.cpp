@@ -21,13 +21,16 @@ struct Named {
 };
 
 template <class T>
-constexpr std::array<Named<T>, 13> functions{{{"atan", simd::atan<T>},
+constexpr std::array<Named<T>, 16> functions{{{"atan", simd::atan<T>},
                                               {"erf", simd::erf<T>},
                                               {"exp", simd::exp<T>},
                                               {"expm1", simd::expm1<T>},
                                               {"expm1_above_tangent", simd::expm1_above_tangent<T>},
                                               {"log", simd::log<T>},
                                               {"log1p", simd::log1p<T>},
+                                              {"log_cosh", [](simd::Pack<T> x) { return simd::log_cosh(x).value; }},
+                                              {"log_cosh slope", [](simd::Pack<T> x) { return simd::log_cosh(x).slope; }},
+                                              {"log_cosh bend", [](simd::Pack<T> x) { return simd::log_cosh(x).bend; }},
                                               {"pow 0.3", [](simd::Pack<T> x) { return simd::pow(x, 0.3); }},
                                               {"pow 2.5", [](simd::Pack<T> x) { return simd::pow(x, 2.5); }},
                                               {"pow 4", [](simd::Pack<T> x) { return simd::pow(x, 4.0); }},

@@ -103,6 +103,45 @@ struct StudentTNLL {
   }
 };
 
+/// Of the mean m = pred, or exp(pred), and u = (t - m)/m: 2 (u - log(1 + u)), where log(1 + u) = log(t/m) in two parts keeps what the
+/// difference leaves.
+struct GammaDeviance {
+  static constexpr auto name = "gamma_deviance";
+  double log_input;
+
+  template <class V>
+  Terms<V> operator()(V pred, V target) const {
+    constexpr double infinite = std::numeric_limits<double>::infinity(), nan = std::numeric_limits<double>::quiet_NaN();
+    if (log_input != 0.0) {
+      const auto log_target = simd::log_in_two(target);
+      const auto difference = simd::sum_in_two(log_target.high, -pred);
+      auto ratio = simd::sum_in_two(difference.high, difference.low + log_target.low);
+      const V limit = select(target == infinite, infinite, -pred);
+      const auto endless = abs(limit) == infinite;
+      ratio = {select(endless, limit, ratio.high), select(endless, 0.0, ratio.low)};
+      const V u = expm1(ratio.high), rest = expm1_above_tangent(ratio.high);
+      const auto inside = (target > 0.0) & (pred == pred);
+      const auto where_inside = [&](V x) { return select(inside, x, nan); };
+      return {.value = where_inside(2.0 * select(u < infinite, fma(u, ratio.low, rest), rest)),
+              .grad = where_inside(-2.0 * simd::expm1(ratio)),
+              .hess = where_inside(2.0 * simd::exp(ratio))};
+    }
+    // Small ratios t/m are taken as such, the smallest as 2^shift t/m, so that they are never subnormal.
+    constexpr bool narrow = sizeof(typename V::Scalar) == 4;
+    constexpr double least = narrow ? 0x1p-100 : 0x1p-900, up = narrow ? 0x1p96 : 0x1p600, down = narrow ? 0x1p-60 : 0x1p-500,
+                     shift = narrow ? 156.0 : 1100.0;
+    const auto small = target < 0.5 * pred, tiny = target < least * pred;
+    const V ratio = select(small, select(tiny, target * up, target), target - pred) / select(tiny, pred * down, pred);
+    const V u = select(tiny, -1.0, select(small, ratio - 1.0, ratio));
+    const auto log = simd::log1p_or_log_in_two(ratio, small, ratio, select(tiny, V(-shift), 0.0));
+    const auto endless = (ratio == infinite) | (pred == infinite), inside = (pred > 0.0) & (target > 0.0);
+    const auto where_inside = [&](V x) { return select(inside, x, nan); };
+    return {.value = where_inside(2.0 * select(endless, infinite, (u - log.high) - log.low)),
+            .grad = where_inside(-2.0 * (u / pred)),
+            .hess = where_inside(4.0 * ((0.5 + u) / pred / pred))};
+  }
+};
+
 /// 2 (t^b/(a b) - t m^a/a + m^b/b) with a = 1 - power, b = 2 - power, and its limits, of a mean m = pred, or exp(pred). All is written as
 /// the larger of m^b, t m^a and t^b, which alone may be out of range, times a bracket of l = |log(t/m)|, q = min(m, t)/max(m, t) and
 /// g = 1 - q. Swapping m and t swaps b and -a, so one bracket does for both sides. A negative target, up to power 0, makes q negative.
@@ -113,6 +152,7 @@ struct TweedieDeviance {
   template <class V>
   Terms<V> operator()(V pred, V target) const {
     const bool of_log = log_input != 0.0;
+    if (power == 2.0) return GammaDeviance{log_input}(pred, target);
     if (power == 0.0 && !of_log) {
       const V r = pred - target;
       return {.value = r * r, .grad = 2.0 * r, .hess = 2.0};
@@ -165,7 +205,7 @@ struct TweedieDeviance {
     const auto everywhere = target == target, by_target = bend == 0.0 ? everywhere : bend_target == 0.0 ? !everywhere : above;
     const auto log_bend =
         select(by_target, simd::log_of_power(log_mean, of_log ? a : -power - 1.0), simd::log_of_power(log_mean, of_log ? b : -power));
-    const auto inside = (of_log ? pred == pred : pred > 0.0) & (power >= 2.0   ? target > 0.0
+    const auto inside = (of_log ? pred == pred : pred > 0.0) & (power > 2.0    ? target > 0.0
                                                                 : power >= 1.0 ? target >= 0.0
                                                                                : target == target);
     const auto where_inside = [&](V x) { return select(inside, x, std::numeric_limits<double>::quiet_NaN()); };
@@ -197,16 +237,6 @@ struct TweedieDeviance {
       return (rise - (u < 0.0 ? (1.0 - rate * rise) * g : g)) * (1.0 / v);
     }
   };
-};
-
-struct GammaDeviance {
-  static constexpr auto name = "gamma_deviance";
-  double log_input;
-
-  template <class V>
-  Terms<V> operator()(V pred, V target) const {
-    return TweedieDeviance{.power = 2.0, .log_input = log_input}(pred, target);
-  }
 };
 
 /// With r = 1/dispersion, the mean m = e^pred, u = m/r, v = t/r and d = t - m, no sum below loses more digits than its inputs have:

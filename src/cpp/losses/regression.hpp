@@ -72,11 +72,8 @@ struct LogCosh {
 
   template <class V>
   Terms<V> operator()(V pred, V target) const {
-    const V r = pred - target, size = abs(r), t = tanh(r);
-    const V m = expm1(-2.0 * size), s = 1.0 / (2.0 + m);
-    const auto near = size < 1.0;
-    const V l = log1p(select(near, -t * t, 0.5 * m));
-    return {.value = select(near, -0.5 * l, size + l), .grad = t, .hess = 4.0 * exp_nonpositive(-2.0 * size) * s * s};
+    const auto [value, slope, bend] = log_cosh(pred - target);
+    return {.value = value, .grad = slope, .hess = bend};
   }
 };
 
@@ -112,14 +109,15 @@ struct SMAPE {
   Terms<V> operator()(V pred, V target) const {
     const V r = pred - target, sum = abs(pred) + abs(target);
     const auto same = r == 0.0, alike = sign(pred) * sign(target) > 0.0;
-    // Of ordinary sums the quotients of 8 are ordinary too, and a subnormal target keeps its digits.
-    const auto ordinary = (sum > 1e-9) & (sum < 1e9);
-    const V size = abs(target), square = select(ordinary, size * (8.0 / sum / sum), 8.0 * (size / sum) / sum);
-    const V cube = select(ordinary, size * (8.0 / sum / sum / sum), square / sum);
-    const V slope = select(alike, 0.5 * square, select(pred == 0.0, 2.0 / sum, 0.0 * r));
+    // Of ordinary sums the quotients of 2 are ordinary too, and a subnormal target keeps its digits; other sums divide the target first.
+    const auto ordinary = (sum > 1e-9) & (sum < 1e9), alone = pred == 0.0;
+    const V size = abs(target), quotient = select(ordinary, 2.0, size) / sum;
+    const V twice = select(ordinary, quotient, 2.0 * select(alone, 1.0, quotient)) / sum;
+    const V factor = select(ordinary, size, 1.0), square = factor * twice, cube = factor * (4.0 * (twice / sum));
+    const V slope = select(alike, 2.0 * square, select(alone, square, 0.0 * r));
     return {.value = select(same, 0.0, 2.0 * (abs(r) / sum)),
             .grad = select(same, 0.0, sign(r) * slope),
-            .hess = select(alike & (r != 0.0), -sign(pred) * sign(r) * cube, select(pred == 0.0, 0.0, 0.0 * r))};
+            .hess = select(alike & (r != 0.0), -sign(pred) * sign(r) * cube, select(alone, 0.0, 0.0 * r))};
   }
 };
 
