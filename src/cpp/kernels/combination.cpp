@@ -1,5 +1,6 @@
 #include "combination.hpp"
 
+#include <array>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -48,20 +49,44 @@ void add_square_of_products(const double* const* x, const double* const* y, std:
   }
 }
 
+/// The elements of a pack as packs of float64: one, or the two halves.
+template <class T>
+PYLOSS_INLINE auto widened(simd::Pack<T> a) {
+  if constexpr (sizeof(T) == 8) {
+    return std::array{a};
+  } else {
+    return std::array{D(simd::widen_low(a.v)), D(simd::widen_high(a.v))};
+  }
+}
+
 /// Sum of the squares of scale times the elements.
-double sum_of_squares(const double* row, std::size_t count, double scale) {
-  simd::Sum<double> sum;
-  simd::for_each_pack<double>(count, [&](std::size_t i, auto place, auto lanes) PYLOSS_INLINE_LAMBDA {
-    const D a = lanes.load(row + i) * scale;
-    sum.add(place, a * a);
+template <class T>
+double sum_of_squares(const T* row, std::size_t count, double scale) {
+  simd::Sum<T> sum;
+  simd::for_each_pack<T>(count, [&](std::size_t i, auto place, auto lanes) PYLOSS_INLINE_LAMBDA {
+    auto a = widened(lanes.load(row + i));
+    for (D& part : a) part = part * scale;
+    if constexpr (sizeof(T) == 8) {
+      sum.add(place, a[0] * a[0]);
+    } else {
+      sum.add_products(place, a[0], a[0], a[1], a[1]);
+    }
   });
   return sum.total();
 }
 
-/// to += factor * row.
-void add_scaled(const double* row, double factor, std::size_t count, double* to) {
-  simd::for_each_pack<double>(count, [&](std::size_t i, auto, auto lanes) PYLOSS_INLINE_LAMBDA {
-    lanes.store(to + i, fma(lanes.load(row + i), D(factor), lanes.load(to + i)));
+/// Adds factor * row of some rows to `to`, which has room for a whole number of groups of float32.
+template <class T, std::size_t count>
+void add_scaled(const std::array<const T*, count>& rows, const std::array<double, count>& factors, std::size_t size, double* to) {
+  simd::for_each_pack<T>(size, [&](std::size_t i, auto, auto lanes) PYLOSS_INLINE_LAMBDA {
+    constexpr std::size_t parts = sizeof(double) / sizeof(T);
+    D sum[parts];
+    for (std::size_t part = 0; part < parts; ++part) sum[part] = D::load(to + i + part * D::lanes);
+    for (std::size_t row = 0; row < count; ++row) {
+      const auto a = widened(lanes.load(rows[row] + i));
+      for (std::size_t part = 0; part < parts; ++part) sum[part] = fma(a[part], D(factors[row]), sum[part]);
+    }
+    for (std::size_t part = 0; part < parts; ++part) sum[part].store(to + i + part * D::lanes);
   });
 }
 
@@ -111,24 +136,37 @@ bool clip_long(const std::vector<View>& rows, double longest, Combination& combi
   return combine(rows, combination, threads, interrupt, to);
 }
 
-/// Short rows are read once: clipped and added up while they are in the cache.
+/// Rows that are added at a time: so often the sums are loaded and stored less.
+constexpr std::size_t rows_at_once = 4;
+
+/// Short rows are read once: clipped and added up while they are in the cache. T holds the elements as they are.
+template <class T>
 bool clip_short(const Samples& samples, double longest, Combination& combination, int threads, Interrupt& interrupt, const View& to) {
-  const std::size_t count = samples.count, depth = samples.depth;
+  const std::size_t count = samples.count, depth = samples.depth, room = divide_up(depth, simd::group<float>) * simd::group<float>;
   const std::size_t step = std::max(divide_up(count, most_parts), divide_up(chunk_elements, depth)), pieces = divide_up(count, step);
-  std::vector<double> sums(pieces * depth);
-  const std::vector<Buffer<double>> all_scratch = scratch_for(threads, depth);
+  const Buffer<double> sums(pieces * room);
+  std::vector<Buffer<T>> all_scratch;
+  for (int i = 0; i < std::max(threads, 1); ++i) all_scratch.emplace_back(rows_at_once * room);
   const bool done = for_each_chunk(pieces, threads, interrupt, [&](std::size_t piece, int thread) {
-    const Buffer<double>& scratch = all_scratch[static_cast<std::size_t>(thread)];
-    for (std::size_t row = piece * step; row < std::min((piece + 1) * step, count) && !stopped(interrupt, thread); ++row) {
-      const double* const at = block_of(samples.all, row * depth, depth, scratch.data());
-      const double factor = clipping(length([&](double scale) { return sum_of_squares(at, depth, scale); }), longest);
-      add_scaled(at, factor, depth, sums.data() + piece * depth);
+    T* const scratch = all_scratch[static_cast<std::size_t>(thread)].data();
+    std::fill_n(sums.data() + piece * room, room, 0.0);
+    const std::size_t end = std::min((piece + 1) * step, count);
+    for (std::size_t first = piece * step; first < end && !stopped(interrupt, thread); first += rows_at_once) {
+      std::array<const T*, rows_at_once> rows;
+      std::array<double, rows_at_once> factors{};
+      for (std::size_t i = 0; i < rows_at_once; ++i) {
+        rows[i] = rows[0];
+        if (first + i >= end) continue;
+        rows[i] = block_of(samples.all, (first + i) * depth, depth, scratch + i * room);
+        factors[i] = clipping(length([&](double scale) { return sum_of_squares(rows[i], depth, scale); }), longest);
+      }
+      add_scaled(rows, factors, depth, sums.data() + piece * room);
     }
   });
   if (!done) return false;
   std::vector<View> parts_of_sum;
   for (std::size_t piece = 0; piece < pieces; ++piece) {
-    parts_of_sum.emplace_back(sums.data() + piece * depth, Kind::float64,
+    parts_of_sum.emplace_back(sums.data() + piece * room, Kind::float64,
                               std::vector<Axis>{{depth, static_cast<std::ptrdiff_t>(sizeof(double))}});
   }
   combination.coefficients.assign(pieces, 1.0);
@@ -223,11 +261,11 @@ bool combine(const std::vector<View>& rows, const Combination& combination, int 
       for (std::size_t i = 0; i < rows.size(); ++i) {
         if (i % 1024 == 0 && stopped(interrupt, thread)) return;
         const double coefficient = combination.coefficients[i];
-        if (coefficient != 0.0) add_scaled(block_of(rows[i], begin, count, scratch), coefficient, count, sum);
+        if (coefficient != 0.0) add_scaled(std::array{block_of(rows[i], begin, count, scratch)}, std::array{coefficient}, count, sum);
       }
       if (combination.noise) {
         random::normals(combination.noise->seed, begin, scratch);
-        add_scaled(scratch, combination.noise->deviation, count, sum);
+        add_scaled(std::array{static_cast<const double*>(scratch)}, std::array{combination.noise->deviation}, count, sum);
       }
       for (std::size_t i = 0; i < count; ++i) sum[i] *= combination.scale;
       if (to.kind() == Kind::float32) {
@@ -243,7 +281,12 @@ bool combine(const std::vector<View>& rows, const Combination& combination, int 
 
 bool clip_rows(const Samples& samples, double longest, Combination combination, int threads, Interrupt& interrupt, const View& to) {
   if (samples.count == 0 || samples.depth == 0) return combine({}, combination, threads, interrupt, to);
-  if (samples.depth <= short_row) return clip_short(samples, longest, combination, threads, interrupt, to);
+  if (samples.depth <= short_row) {
+    const Kind kind = samples.all.kind();
+    const bool narrow = kind == Kind::float32 || kind == Kind::float16 || kind == Kind::bfloat16;
+    const auto clip = narrow ? clip_short<float> : clip_short<double>;
+    return clip(samples, longest, combination, threads, interrupt, to);
+  }
   combination.coefficients.resize(samples.count);
   return clip_long(samples.rows, longest, combination, threads, interrupt, to);
 }

@@ -1,5 +1,7 @@
 #include "groups.hpp"
 
+#include <cstring>
+
 #include "blocks.hpp"
 
 namespace pyloss {
@@ -80,18 +82,28 @@ void add_stretch(const T* value, const T* weight, std::size_t count, Summand sum
 template <class T>
 void add_one_by_one(const T* value, const T* weight, const std::int64_t* cell, std::size_t count, Summand summand, double scale,
                     double* sums, std::size_t copies, std::size_t cells) {
-  for (std::size_t i = 0; i < count; ++i) {
-    double* const to = sums + 2 * ((i & (copies - 1)) * cells + static_cast<std::size_t>(cell[i]));
-    const double v = static_cast<double>(value[i]);
-    if (summand == Summand::square) {
-      const double scaled = v * scale;
-      to[0] += scaled * scaled;
-      to[1] += 1.0;
-    } else {
-      const double w = weight ? static_cast<double>(weight[i]) : 1.0;
-      to[0] += w == 0.0 ? 0.0 : w * v;
-      to[1] += w;
+  using Pair [[gnu::vector_size(2 * sizeof(double))]] = double;  // both sums of a cell are loaded and stored at once
+  const auto add = [&](auto&& pair_of) PYLOSS_INLINE_LAMBDA {
+    for (std::size_t i = 0; i < count; ++i) {
+      double* const to = sums + 2 * ((i & (copies - 1)) * cells + static_cast<std::size_t>(cell[i]));
+      Pair sum;
+      std::memcpy(&sum, to, sizeof sum);
+      sum += pair_of(i);
+      std::memcpy(to, &sum, sizeof sum);
     }
+  };
+  if (summand == Summand::square) {
+    add([=](std::size_t i) {
+      const double scaled = static_cast<double>(value[i]) * scale;
+      return Pair{scaled * scaled, 1.0};
+    });
+  } else if (weight) {
+    add([=](std::size_t i) {
+      const double w = static_cast<double>(weight[i]);
+      return Pair{w == 0.0 ? 0.0 : w * static_cast<double>(value[i]), w};
+    });
+  } else {
+    add([=](std::size_t i) { return Pair{static_cast<double>(value[i]), 1.0}; });
   }
 }
 

@@ -379,28 +379,32 @@ struct Softmax {
   double max, others;
 
   Softmax(const double* x, std::size_t size, double* e) {
-    for (std::size_t i = 1; i < size; ++i) top = x[i] > x[top] ? i : top;
-    max = x[top];
-    others = add_up(x, 0, top, e) + add_up(x, top + 1, size, e);
-    e[top] = 1.0;
+    constexpr std::size_t places = simd::group<double> / Doubles::lanes;
+    Doubles largest[places];
+    for (auto& each : largest) each = x[0];
+    simd::for_each_pack<double>(size, [&](std::size_t i, auto place, auto lanes) PYLOSS_INLINE_LAMBDA {
+      largest[place] = simd::max(largest[place], select(lanes.real(), lanes.load(x + i), largest[place]));
+    });
+    max = x[0];
+    for (const Doubles& each : largest) {
+      for (std::size_t lane = 0; lane < Doubles::lanes; ++lane) max = std::max(max, static_cast<double>(each.v[lane]));
+    }
+    while (top + 1 < size && x[top] != max) ++top;
+
+    simd::Sum<double> sum;
+    const Doubles most = Doubles::all(max), first = Doubles::all(static_cast<double>(top));
+    simd::for_each_pack<double>(size, [&](std::size_t i, auto place, auto lanes) PYLOSS_INLINE_LAMBDA {
+      const Doubles a = lanes.load(x + i), each = exp_nonpositive(select(a == most, 0.0, a - most));
+      lanes.store(e + i, each);
+      const Doubles at = simd::lane_numbers<double>() + Doubles::all(static_cast<double>(i));
+      sum.add(place, lanes.or_zero(select(at == first, 0.0, each)));
+    });
+    others = sum.total();
   }
 
   double total() const { return 1.0 + others; }
   double share(double e) const { return e / total(); }
   double not_share(std::size_t i, double e) const { return i == top ? others / total() : 1.0 - share(e); }
-
- private:
-  double add_up(const double* x, std::size_t begin, std::size_t end, double* e) const {
-    simd::Sum<double> sum;
-    const Doubles most = Doubles::all(max);
-    simd::for_each_pack<double>(end - begin, [&](std::size_t i, auto place, auto lanes) PYLOSS_INLINE_LAMBDA {
-      const Doubles a = lanes.load(x + begin + i);
-      const Doubles each = exp_nonpositive(select(a == most, 0.0, a - most));
-      lanes.store(e + begin + i, each);
-      sum.add(place, lanes.or_zero(each));
-    });
-    return sum.total();
-  }
 };
 
 Outcome choose(const ListNet& loss, const Query<double>& query) {
@@ -408,14 +412,14 @@ Outcome choose(const ListNet& loss, const Query<double>& query) {
   double *const p = query.in.work(0), *const q = query.in.work(1);
   const double* const scores = query.in.score();
   const Softmax of_scores(scores, n, p), of_relevance(query.in.relevance(), n, q);
-  const double log_total = std::log1p(of_scores.others);
+  const double log_total = std::log1p(of_scores.others), of_p = of_scores.share(1.0), of_q = of_relevance.share(1.0);
   const auto terms_of = [&](auto score, auto own_p, auto not_p, auto own_q, auto not_q) PYLOSS_INLINE_LAMBDA {
     const Doubles below = select(score == of_scores.max, 0.0, of_scores.max - score);
     return loss(below + log_total, own_p, not_p, own_q, not_q);
   };
   simd::Sum<double> value;
   simd::for_each_pack<double>(n, [&](std::size_t i, auto place, auto lanes) PYLOSS_INLINE_LAMBDA {
-    const Doubles own_p = lanes.load(p + i) / of_scores.total(), own_q = lanes.load(q + i) / of_relevance.total();
+    const Doubles own_p = lanes.load(p + i) * of_p, own_q = lanes.load(q + i) * of_q;
     const auto terms = terms_of(lanes.load(scores + i), own_p, 1.0 - own_p, own_q, 1.0 - own_q);
     value.add(place, lanes.or_zero(terms.value));
     if (query.want >= Want::grad) lanes.store(query.in.grad() + i, terms.grad);
@@ -604,20 +608,22 @@ class Ranking {
     if (weights_[q] == 0.0) return set(start, n, 0.0);
     load(start, n, in);
     const double *const scores = in.score(), *const relevance = in.relevance();
-    bool undefined = false, differ = false;
+    std::size_t undefined = 0, differ = 0;  // counted, so that packs are compared
     for (std::size_t i = 0; i < n; ++i) {
-      undefined = undefined || std::isnan(scores[i]) || std::isnan(relevance[i]);
-      differ = differ || relevance[i] != relevance[0];
-      if constexpr (Loss::arranged == Arranged::by_score) {
+      undefined += std::isunordered(scores[i], relevance[i]);
+      differ += relevance[i] != relevance[0];
+    }
+    if constexpr (Loss::arranged == Arranged::by_score) {
+      for (std::size_t i = 0; i < n; ++i) {
         if (relevance[i] < 0.0) report(queries_.item(start + i));
       }
     }
-    if (undefined) {
+    if (undefined > 0) {
       values_[q] = nan;
       counts_[q] = 1.0;
       return set(start, n, nan);
     }
-    if (!differ) return set(start, n, 0.0);
+    if (differ == 0) return set(start, n, 0.0);
     const Query<T> query{n, in, call_.want, stop};
     Outcome outcome;
     if constexpr (of_pairs) {
