@@ -39,61 +39,60 @@ PYLOSS_INLINE void add_panel(double* sum, double* lack, const double* x) {
   }
 }
 
-/// A sum and what it lacks, each lane its own. Of float32, the numbers of `few` groups are added up first: exactly, unless one is less than
-/// 2^-27 of another, and with an error of float64's then.
-template <class T>
+/// A sum and what it lacks, in lanes that are merged at the end.
 class LaneSums {
+  using D = Pack<double>;
+  static constexpr std::size_t lanes = simd::group<float>;
+
  public:
-  static constexpr std::size_t few = sizeof(T) == 4 ? 4 : 1;
-
-  LaneSums() {
-    for (auto& a : sums_) a = 0.0;
-    for (auto& a : lacks_) a = 0.0;
-    for (auto& a : few_) a = 0.0;
-  }
-
-  /// `i` is the index of the first element of the pack.
-  template <std::size_t Place>
-  PYLOSS_INLINE void add(std::size_t i, std::integral_constant<std::size_t, Place>, Pack<T> a) {
-    if constexpr (sizeof(T) == 8) {
-      add_to(sums_[Place], lacks_[Place], a);
-    } else {
-      few_[2 * Place] += Pack<double>(simd::widen_low(a.v));
-      few_[2 * Place + 1] += Pack<double>(simd::widen_high(a.v));
-      if (i / simd::group<T> % few != few - 1) return;
-      flush(2 * Place);
-      flush(2 * Place + 1);
+  /// Of float32, the numbers of eight groups are added up first: exactly, unless one is less than 2^-26 of another, and with an error of
+  /// float64's then.
+  template <class T>
+  void add(const T* column, std::size_t count) {
+    constexpr std::size_t packs = simd::group<T> / D::lanes, few = sizeof(T) == 4 ? 8 : 1;
+    D sums[packs], lacks[packs];  // copies, which stay in registers
+    for (std::size_t k = 0; k < packs; ++k) sums[k] = D::load(sum_ + k * D::lanes), lacks[k] = D::load(lack_ + k * D::lanes);
+    const auto add_few = [&](const T* from, std::size_t groups) PYLOSS_INLINE_LAMBDA {
+      D parts[packs];
+      for (D& part : parts) part = 0.0;
+      for (std::size_t group = 0; group < groups; ++group) add_group(from + group * simd::group<T>, parts);
+      for (std::size_t k = 0; k < packs; ++k) add_to(sums[k], lacks[k], parts[k]);
+    };
+    std::size_t i = 0;
+    for (; i + few * simd::group<T> <= count; i += few * simd::group<T>) add_few(column + i, few);
+    for (; i + simd::group<T> <= count; i += simd::group<T>) add_few(column + i, 1);
+    if (i < count) {
+      alignas(simd::group_bytes) T rest[simd::group<T>] = {};
+      std::copy(column + i, column + count, rest);
+      add_few(rest, 1);
     }
+    for (std::size_t k = 0; k < packs; ++k) sums[k].store(sum_ + k * D::lanes), lacks[k].store(lack_ + k * D::lanes);
   }
 
-  void merge(double& sum, double& lack) {
-    for (std::size_t i = 0; i < packs; ++i) {
-      flush(i);
-      for (std::size_t lane = 0; lane < Pack<double>::lanes; ++lane) {
-        add_to(sum, lack, sums_[i].v[lane]);
-        lack += lacks_[i].v[lane];
-      }
+  void merge(double& sum, double& lack) const {
+    for (std::size_t lane = 0; lane < lanes; ++lane) {
+      add_to(sum, lack, sum_[lane]);
+      lack += lack_[lane];
     }
   }
 
  private:
-  static constexpr std::size_t packs = simd::group<T> / Pack<double>::lanes;
-
-  PYLOSS_INLINE void flush(std::size_t i) {
-    add_to(sums_[i], lacks_[i], few_[i]);
-    few_[i] = 0.0;
+  template <class T, std::size_t packs>
+  static PYLOSS_INLINE void add_group(const T* from, D (&parts)[packs]) {
+    constexpr std::size_t of_pack = Pack<T>::lanes / D::lanes;
+    for (std::size_t k = 0; k < packs; k += of_pack) {
+      const Pack<T> a = Pack<T>::load(from + k * D::lanes);
+      if constexpr (sizeof(T) == 8) {
+        parts[k] += a;
+      } else {
+        parts[k] += D(simd::widen_low(a.v));
+        parts[k + 1] += D(simd::widen_high(a.v));
+      }
+    }
   }
 
-  Pack<double> sums_[packs], lacks_[packs], few_[packs];
+  alignas(simd::group_bytes) double sum_[lanes] = {}, lack_[lanes] = {};
 };
-
-template <class T>
-void add_column(const T* column, std::size_t count, double& sum, double& lack) {
-  LaneSums<T> sums;
-  simd::for_each_pack<T>(count, [&](std::size_t i, auto place, auto lanes)
-                                    PYLOSS_INLINE_LAMBDA { sums.add(i, place, lanes.or_zero(lanes.load(column + i))); });
-  sums.merge(sum, lack);
-}
 
 class OfViews final : public Columns {
  public:
@@ -126,7 +125,8 @@ class Chunk {
         weight_(block_elements),
         column_(block_elements),
         panel_(block_rows * panel),
-        rows_(block_rows * panel) {}
+        rows_(block_rows * panel),
+        lanes_(call.groups ? 0 : sums_) {}
 
   std::size_t cell_size() const { return 2 * apart_; }
 
@@ -150,7 +150,7 @@ class Chunk {
     numbers_->read(begin, count);
     weigh_ = call_.weight ? block_of(call_.weight, begin, count, weight_.data()) : nullptr;
     if (!call_.groups) {
-      add_all(count, sums);
+      add_all(count);
       return true;
     }
     for (std::size_t first = 0; first < count; first += block_rows) {
@@ -161,6 +161,12 @@ class Chunk {
       }
     }
     return true;
+  }
+
+  /// After the last block: what is not in `sums` yet, where there are no groups.
+  void finish(double* sums) const {
+    for (std::size_t c = 0; c < lanes_.size(); ++c) lanes_[c].merge(sums[c], sums[apart_ + c]);
+    if (!call_.groups && !call_.weight) sums[columns_] += static_cast<double>(rows_added_);
   }
 
   /// Adds the sums of a cell to those of the caller, who has one of the weights in any case.
@@ -175,19 +181,18 @@ class Chunk {
   }
 
  private:
-  void add_all(std::size_t count, double* sums) {
+  void add_all(std::size_t count) {
+    rows_added_ += count;
     for (std::size_t c = 0; c < sums_; ++c) {
-      double &sum = sums[c], &lack = sums[apart_ + c];
       const Columns::Numbers numbers = weigh_ || c >= columns_ ? Columns::Numbers{} : numbers_->column(c);
-      if (!weigh_ && c == columns_) {
-        sum += static_cast<double>(count);
-      } else if (numbers.floats) {
-        add_column(numbers.floats, count, sum, lack);
+      if (!weigh_ && c == columns_) continue;
+      if (numbers.floats) {
+        lanes_[c].add(numbers.floats, count);
       } else if (numbers.doubles) {
-        add_column(numbers.doubles, count, sum, lack);
+        lanes_[c].add(numbers.doubles, count);
       } else {
         put(c, 0, count, column_.data());
-        add_column(column_.data(), count, sum, lack);
+        lanes_[c].add(column_.data(), count);
       }
     }
   }
@@ -242,6 +247,8 @@ class Chunk {
   std::size_t columns_, sums_, apart_;
   std::unique_ptr<Columns> numbers_;
   Buffer<double> weight_, column_, panel_, rows_;
+  std::vector<LaneSums> lanes_;
+  std::size_t rows_added_ = 0;
   const double* weigh_ = nullptr;
   std::int64_t cell_[block_elements];
 };
@@ -274,6 +281,7 @@ Tallied tally(const TallyCall& call, Interrupt& interrupt, std::span<double> sum
       if (stopped(interrupt, thread) || bad[chunk]) return;
       bad[chunk] = !rows.add(begin, count, partial.data() + chunk * of_chunk, copies);
     });
+    rows.finish(partial.data() + chunk * of_chunk);
   });
   if (!done) return Tallied::interrupted;
   if (std::find(bad.begin(), bad.end(), 1) != bad.end()) return Tallied::no_such_cell;

@@ -127,6 +127,7 @@ class Extractor:
 
     def __init__(self, columns: Resolved) -> None:
         self._columns = columns
+        self._lists: list[int] | None = None
         self._dictionary: pa.Array | None = None
         self._meaning: list[Any] = []
         self.dropped = 0
@@ -157,9 +158,11 @@ class Extractor:
         """Turn lists of any length, which files without Arrow's schema have, into lists of that of the first."""
         import pyarrow as pa
 
-        for i, (name, column) in enumerate(zip(batch.schema.names, batch.columns, strict=True)):
-            if not (pa.types.is_list(column.type) or pa.types.is_large_list(column.type)):
-                continue
+        if self._lists is None:  # all batches are of one schema
+            kinds = enumerate(batch.schema.types)
+            self._lists = [i for i, kind in kinds if pa.types.is_list(kind) or pa.types.is_large_list(kind)]
+        for i in self._lists:
+            name, column = batch.schema.names[i], batch.column(i)
             lengths = column.value_lengths().drop_null()
             width = lengths[0].as_py() if len(lengths) else 0
             try:
@@ -208,13 +211,13 @@ class Extractor:
 
         kind = column.type
         if pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_floating(kind):
-            return grouped(column.to_numpy(zero_copy_only=False))
+            return grouped(_as_array(column))
         if not pa.types.is_dictionary(kind):
             column = column.dictionary_encode()
         dictionary = column.dictionary
         if self._dictionary is None or not self._dictionary.equals(dictionary):
             self._dictionary, self._meaning = dictionary, dictionary.to_pylist()
-        return Groups(column.indices.to_numpy(zero_copy_only=False), self._meaning)
+        return Groups(_as_array(column.indices), self._meaning)
 
 
 def _null_count(column: pa.Array) -> int:
@@ -258,5 +261,16 @@ def _numbers(column: pa.Array, argument: str, name: str, place: Place) -> Array:
         return _numbers(column.flatten(), argument, name, place).reshape(len(column), width)
     if not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)):
         raise TypeError(f"{argument}: got column {name!r} of type {kind} in {place.source}, wanted numbers")
-    array: Array = column.to_numpy(zero_copy_only=False)
-    return array
+    return _as_array(column)
+
+
+def _as_array(column: pa.Array) -> Array:
+    """View a column of numbers that has no nulls; Arrow's own `to_numpy` would import pandas, which takes longer."""
+    import pyarrow as pa
+
+    numbers = column.buffers()[1]
+    if pa.types.is_boolean(column.type) or not len(column) or numbers is None:
+        array: Array = column.to_numpy(zero_copy_only=False)
+        return array
+    dtype = np.dtype(column.type.to_pandas_dtype())
+    return np.frombuffer(numbers, dtype, len(column), column.offset * dtype.itemsize)
