@@ -366,6 +366,105 @@ def tasks(name: str, count: int, size: int) -> Case:
     return _numbers(f"{name} {count} x {size}", grads.size, contenders, combined(function(wide(grads))))
 
 
+def of_groups(name: str, size: int, groups: int = 16) -> Case:
+    """Value and gradient of a loss of the means of groups."""
+    random = np.random.default_rng(0)
+    values, out = draw(random, UNIT, size), aligned(size)
+    members = random.integers(0, groups, size).astype(np.int32)
+    classes = random.integers(0, 2, size).astype(np.int32)
+    values += np.float32(0.01) * members  # so that it shows in float32 which group is the worst
+    odds = name == "equalized_odds"
+    loss = pl.get(name, **({"groups": groups} if name == "group_dro" else {}))
+    given = (values, classes, members) if odds else (values, members)
+    contenders: dict[str, Contender] = {"pyloss": lambda: loss.value_and_grad(*given, out=out)}
+    cells = 2 * members + classes if odds else members
+
+    def value(means: Any) -> Any:
+        if name == "group_dro":
+            return means.mean()
+        if name == "worst_group":
+            return means.max()
+        if odds:
+            each = means.reshape(groups, 2)
+            return (_most(each) - _least(each)).max()
+        return means.max() - means.min()
+
+    count = cells.max() + 1
+
+    def by_numpy() -> Result:
+        sizes = np.bincount(cells, minlength=count)
+        means = np.bincount(cells, values, count) / sizes
+        slopes = np.zeros(count)
+        of_class = np.arange(count) % 2 if odds else np.zeros(count, int)
+        gaps = [np.ptp(means[of_class == each]) for each in np.unique(of_class)]
+        here = np.flatnonzero(of_class == np.argmax(gaps))
+        high, low = here[np.argmax(means[here])], here[np.argmin(means[here])]
+        if name == "group_dro":
+            slopes[:] = 1 / count
+        else:
+            slopes[high] = 1
+            if name != "worst_group":
+                slopes[low] = -1
+        return float(value(means)), (slopes / sizes).astype(np.float32)[cells]
+
+    contenders["NumPy"] = by_numpy
+    if find_spec("torch"):
+        torch = import_module("torch")
+        index = torch.from_numpy(cells.astype(np.int64))
+        sizes = torch.bincount(index, minlength=count)
+        add(
+            contenders,
+            "torch",
+            by_torch(lambda _, each: value(torch.zeros(count).scatter_add(0, index, each) / sizes), (values,)),
+        )
+    if find_spec("jax"):
+        jax, at = import_module("jax"), np.bincount(cells, minlength=count)
+        numbers = import_module("jax.numpy").asarray(cells)
+        add(
+            contenders,
+            "JAX",
+            by_jax(lambda each: value(jax.ops.segment_sum(each, numbers, int(count)) / at), (values,)),
+        )
+    of = reference.combination
+    known = {
+        "group_dro": lambda: of.group_dro(values, members, None, groups)[:2],
+        "equalized_odds": lambda: of.equalized_odds(values, classes, members),
+    }
+    truth = known[name]() if name in known else getattr(of, name)(values, members)
+    return _case(f"{name} of {groups} groups", size, contenders, truth)
+
+
+def _most(array: Any) -> Any:
+    """Return the largest of each column, in NumPy, torch and JAX."""
+    return array.amax(0) if hasattr(array, "amax") else array.max(0)
+
+
+def _least(array: Any) -> Any:
+    """Return the smallest of each column."""
+    return array.amin(0) if hasattr(array, "amin") else array.min(0)
+
+
+def uncertainty(count: int) -> Case:
+    """Weigh a few tasks, each of one number: what a call costs."""
+    random = np.random.default_rng(0)
+    losses, log_variances = draw(random, UNIT, count), draw(random, REAL, count)
+    loss = pl.UncertaintyWeighted()
+    contenders: dict[str, Contender] = {"pyloss": lambda: loss.value_and_grad(losses, log_variances)}
+
+    def formula(exp: Callable[[Any], Any], each: Any, s: Any) -> Any:
+        return (0.5 * exp(-s) * each + 0.5 * s).sum()
+
+    both = losses, log_variances
+    add(contenders, "torch", by_torch(lambda _, *a: formula(lambda x: x.exp(), *a), both, (0, 1)))
+    if find_spec("jax"):
+        add(contenders, "JAX", by_jax(partial(formula, import_module("jax.numpy").exp), both, (0, 1)))
+    case = _case(
+        f"uncertainty_weighted, n = {count}", count, contenders, reference.combination.uncertainty_weighted(*both)
+    )
+    case.calls = 1000
+    return case
+
+
 def clipping(samples: int, size: int) -> Case:
     """Average clipped gradients, without noise, so that peers have the same numbers."""
     random = np.random.default_rng(0)
@@ -462,6 +561,11 @@ def catalogue(few: int = 1) -> dict[str, Callable[[], Case]]:
         **{name: partial(ranking, name, 2000 // few, 100) for name in ("lambda_rank", "list_net", "list_mle")},
         **{name: partial(penalty, name, size) for name in ("l1", "l2", "elastic_net", "ewc", "group_lasso")},
         **{name: partial(tasks, name, 4, size // 4) for name in ("min_norm_gradient", "pcgrad")},
+        **{
+            name: partial(of_groups, name, size // 4)
+            for name in ("group_dro", "worst_group", "demographic_parity", "equalized_odds")
+        },
+        "uncertainty_weighted": partial(uncertainty, 8),
         "clip_per_sample": partial(clipping, 4096 // few, 4096),
         "dropout": partial(dropout, size),
         "evaluate": partial(evaluation, 20_000_000 // few),
