@@ -18,7 +18,7 @@ from ._sources import PART, File, Frame, Mapped, Part, Rows, Source, open_source
 
 Delayed = Callable[..., Any]
 
-_BRANCHES = 8
+_BRANCHES = 32
 _ROWS = 1 << 21
 """Rows of a task, where there are tasks enough."""
 
