@@ -287,7 +287,7 @@ def test_other_things_of_dask_are_no_sources(make):
         pl.score(make(), ["mse"])
 
 
-@pytest.mark.parametrize("parts", [1, 2, 8, 9, 65])
+@pytest.mark.parametrize("parts", [1, 2, 32, 33, 65])
 def test_sums_are_merged_as_a_tree(parts, monkeypatch):
     merged, sizes = _dask._merged, []
 
@@ -302,7 +302,7 @@ def test_sums_are_merged_as_a_tree(parts, monkeypatch):
     given = {"pred": pred, "target": target, "group": np.arange(len(pred)) % 7}
     cut = given | {"pred": da.from_array(pred, chunks=(-(-len(pred) // parts), CLASSES))}
     same_bits(pl.score(cut, ["cross_entropy"], by="group"), pl.score(given, ["cross_entropy"], by="group"))
-    assert sorted(sizes) == {1: [], 2: [2], 8: [8], 9: [1, 2, 8], 65: [1, 1, 2] + [8] * 9}[parts]
+    assert sorted(sizes) == {1: [], 2: [2], 32: [32], 33: [1, 2, 32], 65: [1, 3, 32, 32]}[parts]
 
 
 @pytest.mark.parametrize(
