@@ -15,7 +15,6 @@ namespace pyloss {
 namespace {
 
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();
-constexpr double infinite = std::numeric_limits<double>::infinity();
 
 /// Whether to stop; a thread other than the caller's may only look.
 struct Stop {
