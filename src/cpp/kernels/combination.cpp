@@ -22,8 +22,9 @@ constexpr std::size_t combined_at_once = 8192;
 constexpr std::size_t most_parts = 64;
 
 /// Memory for each thread, from before they start: nothing may throw among them.
-std::vector<Buffer<double>> scratch_for(int threads, std::size_t size) {
-  std::vector<Buffer<double>> all;
+template <class T>
+std::vector<Buffer<T>> scratch_for(int threads, std::size_t size) {
+  std::vector<Buffer<T>> all;
   for (int i = 0; i < std::max(threads, 1); ++i) all.emplace_back(size);
   return all;
 }
@@ -145,8 +146,7 @@ bool clip_short(const Samples& samples, double longest, Combination& combination
   const std::size_t count = samples.count, depth = samples.depth, room = divide_up(depth, simd::group<float>) * simd::group<float>;
   const std::size_t step = std::max(divide_up(count, most_parts), divide_up(chunk_elements, depth)), pieces = divide_up(count, step);
   const Buffer<double> sums(pieces * room);
-  std::vector<Buffer<T>> all_scratch;
-  for (int i = 0; i < std::max(threads, 1); ++i) all_scratch.emplace_back(rows_at_once * room);
+  const std::vector<Buffer<T>> all_scratch = scratch_for<T>(threads, rows_at_once * room);
   const bool done = for_each_chunk(pieces, threads, interrupt, [&](std::size_t piece, int thread) {
     T* const scratch = all_scratch[static_cast<std::size_t>(thread)].data();
     std::fill_n(sums.data() + piece * room, room, 0.0);
@@ -207,7 +207,7 @@ bool inner_products(const std::vector<View>& rows, double scale, int threads, In
   const std::size_t step = std::max(chunk_elements, divide_up(divide_up(size, most), columns_at_once) * columns_at_once);
   const std::size_t pieces = divide_up(size, step);
   std::vector<double> products(pieces * even * even);
-  const std::vector<Buffer<double>> all_scratch = scratch_for(threads, even * columns_at_once);
+  const std::vector<Buffer<double>> all_scratch = scratch_for<double>(threads, even * columns_at_once);
   std::vector<std::vector<const double*>> pointers(all_scratch.size(), std::vector<const double*>(even));
   const bool done = for_each_chunk(pieces, threads, interrupt, [&](std::size_t piece, int thread) {
     const Buffer<double>& scratch = all_scratch[static_cast<std::size_t>(thread)];

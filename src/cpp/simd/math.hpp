@@ -1,7 +1,7 @@
 // Elementary functions on packs, inlined into the kernels. Written with the operators of pack.hpp alone, so that every level with FMA
 // computes the same bits. NaN gives NaN; infinities, zeros, subnormals and the edges of overflow are as in the C library. The worst
 // errors, in units in the last place (ULP), are those of tests/sweep_math.py: float32 over all 2^32 inputs; of erf, atan,
-// expm1_above_tangent and the powers they are those of tests/test_math.py, which takes samples.
+// expm1_above_tangent, the bend of log_cosh and the powers they are those of tests/test_math.py, which takes samples.
 #pragma once
 
 #include "pack.hpp"

@@ -76,7 +76,7 @@ class Elementwise(PredictionLoss):
         """Return factor and floor of what stands for the second derivative; a floor for each place of the last axis."""
         return (1.0, -math.inf if curvature == "exact" else 0.0)
 
-    @property
+    @cached_property
     def _own_inputs(self) -> list[float | tuple[float, ...]]:
         """Parameters that go to the kernel beside pred and target, because they may be arrays."""
         own = []

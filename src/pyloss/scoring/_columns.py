@@ -268,9 +268,8 @@ def _as_array(column: pa.Array) -> Array:
     """View a column of numbers that has no nulls; Arrow's own `to_numpy` would import pandas, which takes longer."""
     import pyarrow as pa
 
-    numbers = column.buffers()[1]
-    if pa.types.is_boolean(column.type) or not len(column) or numbers is None:
+    if pa.types.is_boolean(column.type) or not len(column):  # bits, or no buffer to view
         array: Array = column.to_numpy(zero_copy_only=False)
         return array
     dtype = np.dtype(column.type.to_pandas_dtype())
-    return np.frombuffer(numbers, dtype, len(column), column.offset * dtype.itemsize)
+    return np.frombuffer(column.buffers()[1], dtype, len(column), column.offset * dtype.itemsize)

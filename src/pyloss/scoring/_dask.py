@@ -19,6 +19,7 @@ from ._sources import PART, File, Frame, Mapped, Part, Rows, Source, open_source
 Delayed = Callable[..., Any]
 
 _BRANCHES = 32
+"""Sums that one task merges."""
 _ROWS = 1 << 21
 """Rows of a task, where there are tasks enough."""
 

@@ -72,8 +72,7 @@ class _Plan:
         names = unique[0][0]._names()
         together = [each for each in unique if _is_quick(*each) and each[0]._names() == names]
         self._kernel = plan_of([(1.0, loss) for loss, _ in together]) if together else None
-        self._together, self._names = len(together), names
-        self._own = [(loss, bool(loss._own_inputs)) for loss, _ in together if isinstance(loss, Elementwise)]
+        self._together = len(together)
         unique = together + [each for each in unique if each not in together]
         counted = [loss for loss, _ in unique if isinstance(loss, Rowwise) and loss._counts_rows()]
         self.columns = len(unique) + len(counted)
@@ -139,10 +138,10 @@ class _Plan:
             rows = math.prod(places)
             tally.add(lambda of, sums: kernels.tally(rows=rows, groups=of, sums=sums, **shared), members)
             return
-        kernel = self._kernel
-        named = [inputs[name] for name in self._names]
-        arrays = [operand(as_array(array, name)) for array, name in zip(named, self._names, strict=True)]
-        own = [[operand(array) for array in own_arrays(loss, shape)] if has else [] for loss, has in self._own]
+        kernel, terms = self._kernel, [term.loss for term in self.terms[: self._together]]
+        named = [inputs[name] for name in terms[0]._names()]
+        arrays = [operand(as_array(array, name)) for array, name in zip(named, terms[0]._names(), strict=True)]
+        own = [[operand(array) for array in own_arrays(loss, shape)] for loss in terms]
         float64 = needs_float64(array for array in named if not is_weak(array))
         tally.add(
             lambda of, sums: kernel.tally(
