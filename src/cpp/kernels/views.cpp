@@ -128,6 +128,7 @@ char* View::at(std::size_t i) const {
 
 template <class Run>
 void View::for_each_run(std::size_t begin, std::size_t count, Run&& run) const {
+  if (count == 0) return;  // there may be not one element to read
   if (axes_.empty()) return run(data_, std::ptrdiff_t{0}, count);
   const Axis inner = axes_.back();
   if (axes_.size() == 2) {  // short rows must not cost divisions
