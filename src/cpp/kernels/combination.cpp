@@ -187,7 +187,7 @@ bool drop(const View& x, double p, std::uint64_t seed, int threads, Interrupt& i
       random::words(seed, random::Stream::uniform, begin, divide_up(count, random::batch) * random::batch, word);
       const T* const from = block_of(x, begin, count, scratch[0]);
       T* const result = results.block(begin, count, scratch[1]);
-#pragma GCC ivdep  // `x` may be `to` itself, element by element
+      PYLOSS_INDEPENDENT  // `x` may be `to` itself, element by element
       for (std::size_t i = 0; i < count; ++i) {
         const T kept = from[i] * scale;
         result[i] = word[i] >= kept_from ? kept : T{0};

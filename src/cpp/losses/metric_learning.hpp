@@ -135,7 +135,8 @@ struct Triplet {
   AnchorTerm softly(Anchor<T>& anchor) const {
     using V = simd::Pack<T>;
     const auto positives = anchor.sorted_positives();
-    auto &pushes = anchor.scratch().slopes, &pulls = anchor.scratch().pulls;
+    std::vector<T>& pushes = anchor.scratch().slopes;
+    std::vector<double>& pulls = anchor.scratch().pulls;
     pushes.assign(anchor.size(), T{0});
     pulls.clear();
     double value = 0.0;

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <type_traits>
 
 #if defined(__x86_64__)
@@ -15,6 +16,12 @@
 
 #define PYLOSS_INLINE inline __attribute__((always_inline))
 #define PYLOSS_INLINE_LAMBDA __attribute__((always_inline))
+/// Before a loop none of whose turns reads what another writes.
+#if defined(__clang__)
+#define PYLOSS_INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define PYLOSS_INDEPENDENT _Pragma("GCC ivdep")
+#endif
 
 namespace pyloss::simd {
 
@@ -178,6 +185,68 @@ PYLOSS_INLINE Vector scale_by_power_of_two(Vector x, Vector n) {
   // In two steps, because 2^n itself may be out of range; the first one is exact.
   const Vector half = round(n * Scalar{0.5});
   return (x * power(half)) * power(n - half);
+}
+#endif
+
+/// A number as 2^exponent mantissa.
+template <class Vector>
+struct Split {
+  Vector mantissa, exponent;
+};
+
+/// `x` positive and finite; the mantissa in [3/4, 3/2). Of other x the results are arbitrary.
+#if defined(PYLOSS_AVX512)
+PYLOSS_INLINE Split<NativeFloat> split(NativeFloat x) {
+  const NativeFloat mantissa = _mm512_maskz_getmant_ps(0xffff, x, _MM_MANT_NORM_p75_1p5, _MM_MANT_SIGN_src);
+  return {mantissa, _mm512_maskz_getexp_ps(0xffff, x) - NativeFloat(_mm512_maskz_getexp_ps(0xffff, mantissa))};
+}
+PYLOSS_INLINE Split<NativeDouble> split(NativeDouble x) {
+  const NativeDouble mantissa = _mm512_maskz_getmant_pd(0xff, x, _MM_MANT_NORM_p75_1p5, _MM_MANT_SIGN_src);
+  return {mantissa, _mm512_maskz_getexp_pd(0xff, x) - NativeDouble(_mm512_maskz_getexp_pd(0xff, mantissa))};
+}
+#else
+template <class Vector>
+PYLOSS_INLINE Split<Vector> split(Vector x) {
+  using Scalar = std::remove_cvref_t<decltype(x[0])>;
+  using Integer = std::conditional_t<sizeof(Scalar) == 4, std::uint32_t, std::uint64_t>;
+  constexpr int digits = sizeof(Scalar) == 4 ? 23 : 52;
+  constexpr Integer one = std::bit_cast<Integer>(Scalar{1}),
+                    magic = std::bit_cast<Integer>(static_cast<Scalar>(Integer{3} << (digits - 1)));
+  constexpr Integer least = std::bit_cast<Integer>(Scalar{0.75});
+  const auto subnormal = x < std::numeric_limits<Scalar>::min();
+  x = subnormal ? x * static_cast<Scalar>(Integer{1} << digits) : x;
+  const auto bits = std::bit_cast<Native<Integer>>(x) + (one - least);
+  // The exponent's bits, shifted down, sit in the low bits of magic: subtracting it as a number leaves the exponent.
+  const auto exponent = std::bit_cast<Vector>((bits >> digits) + (magic - (one >> digits))) - std::bit_cast<Scalar>(magic);
+  const auto mantissa = std::bit_cast<Vector>((bits & ((Integer{1} << digits) - 1)) + least);
+  return {mantissa, exponent - (subnormal ? Vector{} + Scalar{digits} : Vector{})};
+}
+#endif
+
+/// What a function of positive numbers is at 0 or at infinity; the numbers are the instruction's.
+enum class Edge { minus_infinity = 4, infinity = 5, zero = 8 };
+
+/// `result` where x is positive and finite; `at_zero` and `at_infinity` there, else NaN.
+#if defined(PYLOSS_AVX512)
+// By the class of x, from the lowest four bits on: quiet and signalling NaN, 0, 1, -inf, inf, negative, positive.
+template <Edge at_zero, Edge at_infinity>
+inline constexpr int edges_table = 0x03030022 | static_cast<int>(at_zero) << 8 | static_cast<int>(at_infinity) << 20;
+template <Edge at_zero, Edge at_infinity>
+PYLOSS_INLINE NativeFloat with_edges(NativeFloat x, NativeFloat result) {
+  return _mm512_fixupimm_ps(result, x, _mm512_set1_epi32(edges_table<at_zero, at_infinity>), 0);
+}
+template <Edge at_zero, Edge at_infinity>
+PYLOSS_INLINE NativeDouble with_edges(NativeDouble x, NativeDouble result) {
+  return _mm512_fixupimm_pd(result, x, _mm512_set1_epi64(edges_table<at_zero, at_infinity>), 0);
+}
+#else
+template <Edge at_zero, Edge at_infinity, class Vector>
+PYLOSS_INLINE Vector with_edges(Vector x, Vector result) {
+  using Scalar = std::remove_cvref_t<decltype(x[0])>;
+  constexpr Scalar inf = std::numeric_limits<Scalar>::infinity(), nan = std::numeric_limits<Scalar>::quiet_NaN();
+  constexpr auto limit = [](Edge at) { return at == Edge::zero ? Scalar{0} : at == Edge::infinity ? inf : -inf; };
+  const Vector infinite = Vector{} + limit(at_infinity), zero = Vector{} + limit(at_zero);
+  return ((x > 0) & (x < inf)) ? result : (x == 0 ? zero : (x == inf ? infinite : Vector{} + nan));
 }
 #endif
 
