@@ -20,6 +20,7 @@ BOUNDS = {
     ("expm1", "float32"): 2.0,
     ("expm1_above_tangent", "float32"): 3.0,
     ("log1p", "float32"): 2.0,
+    ("log1p_of_both", "float32"): 3.0,
     ("log_cosh", "float32"): 2.0,
     ("log_cosh slope", "float32"): 2.0,
     ("log_cosh bend", "float32"): 5.0,
@@ -35,6 +36,7 @@ BOUNDS = {
     ("expm1", "float64"): 2.0,
     ("expm1_above_tangent", "float64"): 4.0,
     ("log1p", "float64"): 2.0,
+    ("log1p_of_both", "float64"): 3.0,
     ("log_cosh", "float64"): 2.0,
     ("log_cosh slope", "float64"): 2.0,
     ("log_cosh bend", "float64"): 5.0,
@@ -74,7 +76,7 @@ def truth(name: str, x: Reals) -> Reals:
                 return 4 * e / (1 + e) ** 2
             near = np.log1p(np.sinh(np.minimum(size, 1)) ** 2) / 2
             return np.where(size < 1, near, size - np.log(x.dtype.type(2)) + np.log1p(e))
-        return getattr(np, {"atan": "arctan"}.get(name, name))(x)
+        return getattr(np, {"atan": "arctan", "log1p_of_both": "log1p"}.get(name, name))(x)
 
 
 def _erf(x: Reals) -> Reals:

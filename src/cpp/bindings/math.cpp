@@ -21,13 +21,14 @@ struct Named {
 };
 
 template <class T>
-constexpr std::array<Named<T>, 16> functions{{{"atan", simd::atan<T>},
+constexpr std::array<Named<T>, 17> functions{{{"atan", simd::atan<T>},
                                               {"erf", simd::erf<T>},
                                               {"exp", simd::exp<T>},
                                               {"expm1", simd::expm1<T>},
                                               {"expm1_above_tangent", simd::expm1_above_tangent<T>},
                                               {"log", simd::log<T>},
                                               {"log1p", simd::log1p<T>},
+                                              {"log1p_of_both", [](simd::Pack<T> x) { return simd::log1p_of_both(x, 1.0 + x); }},
                                               {"log_cosh", [](simd::Pack<T> x) { return simd::log_cosh(x).value; }},
                                               {"log_cosh slope", [](simd::Pack<T> x) { return simd::log_cosh(x).slope; }},
                                               {"log_cosh bend", [](simd::Pack<T> x) { return simd::log_cosh(x).bend; }},
@@ -82,7 +83,7 @@ void times_power(const Array<T>& a, const Array<T>& x, double y, Array<T>& out) 
   T* to = out.mutable_data();
   simd::for_each_pack<T>(static_cast<std::size_t>(x.size()), [&](std::size_t i, auto, auto lanes) {
     const auto log = simd::log_of_power(simd::log_in_two(lanes.load(from + i)), y);
-    lanes.store(to + i, simd::times_exp(lanes.load(factors + i), 1.0, log));
+    lanes.store(to + i, simd::product(lanes.load(factors + i), 1.0, simd::scaled_exp(log)));
   });
 }
 

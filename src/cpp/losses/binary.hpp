@@ -48,25 +48,25 @@ struct BCE {
   }
 };
 
-/// What the losses of a logit z share. With h = exp(-|z|/2) and s = 1/(1 + h²), one of p = sigmoid(z) and q = 1 - p is s, the other h (h
-/// s): a factor of such a product is multiplied in between, while all is normal.
+/// What the losses of a logit z share. With e = exp(-|z|) and s = 1/(1 + e), one of p = sigmoid(z) and q = 1 - p is s, the other e s. A
+/// factor of such a product is multiplied in between the two of e, while all is normal.
 template <class V>
 struct Logit {
-  V h, e, s, p, q, excess;
+  simd::Factors<typename V::Scalar> of_e;
+  V e, s, p, q, excess, difference;  // excess: log(1 + e); difference: q - p
   simd::Mask<typename V::Scalar> negative;
 
   PYLOSS_INLINE explicit Logit(V z)
-      : h(exp_nonpositive(-0.5 * abs(z))), e(exp_nonpositive(-abs(z))), s(1.0 / (1.0 + e)), excess(log1p_unit(e)), negative(signbit(z)) {
+      : of_e(simd::exp_in_factors(-abs(z))), e(of_e.first * of_e.second), s(1.0 / (1.0 + e)), excess(log1p_unit(e)), negative(signbit(z)) {
     p = select(negative, e * s, s);
     q = select(negative, s, e * s);
     difference = turn((e - 1.0) * s, z);
   }
-  V difference;  // q - p
 
   /// q times a factor.
-  PYLOSS_INLINE V times_q(V factor) const { return select(negative, factor * s, (factor * s * h) * h); }
+  PYLOSS_INLINE V times_q(V factor) const { return select(negative, factor * s, (factor * s * of_e.first) * of_e.second); }
   /// p times a factor.
-  PYLOSS_INLINE V times_p(V factor) const { return select(negative, (factor * s * h) * h, factor * s); }
+  PYLOSS_INLINE V times_p(V factor) const { return select(negative, (factor * s * of_e.first) * of_e.second, factor * s); }
 };
 
 /// Cross-entropy times m^gamma, where m = p (1 - t) + q t is the probability missed; alpha < 0 is none. m is s M, where `against` is the
@@ -83,14 +83,14 @@ struct Focal {
     const V missed = fma(favoured, at.e, against), power = pow(at.s * missed, gamma);
     const V cross_entropy = at.excess + times_or_zero(against, abs(z));
     const V slope = turn(fma(against, at.s, -(favoured * (at.e * at.s))), z);
-    // u = U h
-    const V U = (off - target) * at.s * select(missed == 0.0, 0.0, at.h / missed), u = U * at.h;
+    // u = U times the second factor of e
+    const V U = (off - target) * at.s * select(missed == 0.0, 0.0, at.of_e.first / missed), u = U * at.of_e.second;
     const V cross_U = times_or_zero(U, cross_entropy);
     const V bend = fma(V(gamma - 1.0), u, at.difference);
     const V scale = alpha < 0.0 ? power : fma(V(alpha), target, (1.0 - alpha) * off) * power;
     return {.value = times_or_zero(scale, cross_entropy),
-            .grad = scale * fma(V(gamma), cross_U * at.h, slope),
-            .hess = scale * (at.e * at.s * at.s + 2.0 * gamma * slope * u + gamma * (cross_U * bend) * at.h)};
+            .grad = scale * fma(V(gamma), cross_U * at.of_e.second, slope),
+            .hess = scale * (at.e * at.s * at.s + 2.0 * gamma * slope * u + gamma * (cross_U * bend) * at.of_e.second)};
   }
 };
 
@@ -114,7 +114,8 @@ struct AsymmetricFocal {
   template <class V>
   PYLOSS_INLINE Terms<V> positive(const Logit<V>& at, V z) const {
     const V cost = at.excess + max(-z, 0.0), miss = at.excess + max(z, 0.0);
-    const V power = gamma_pos == 0.0 ? select(z == z, 1.0, z) : exp_nonpositive(-gamma_pos * miss);
+    if (gamma_pos == 0.0) return {.value = cost, .grad = -at.q, .hess = at.p * at.q};
+    const V power = exp_nonpositive(-gamma_pos * miss);
     const V cost_p = select(cost == infinite, 0.0, at.times_p(cost));
     return {.value = power * cost,
             .grad = -power * fma(V(gamma_pos), cost_p, at.q),
@@ -131,7 +132,7 @@ struct AsymmetricFocal {
       if (clip > 0.25 && clip < 0.75) above = select(abs(z) < 1.0, fma(tanh(0.5 * z), V(0.5), V(0.5 - clip)), above);
       m = max(above, 0.0);
       const V rest = at.q + clip, odds = at.p / rest;
-      cost = -log1p_or_log(-m, m >= 0.5, rest);
+      cost = -log1p_of_both(-m, rest);
       v = at.p * at.q / m, pw = at.times_q(odds);
       bends = odds * fma(V(2.0 * gamma_neg), v, at.q - odds * clip);
     }

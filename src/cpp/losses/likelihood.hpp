@@ -92,8 +92,8 @@ struct StudentTNLL {
   JointTerms<V, 2> operator()(V pred, V target, V scale) const {
     const V r = pred - target, inverse = 1.0 / scale, u = r * inverse, square = u * u;
     const auto beyond = abs(u) > 1e18;
-    const V near = 1.0 / (1.0 + square / df), far = 1.0 / (1.0 + df / square);
-    const V log_scale = log(scale), part = log1p_or_log(square / df, beyond, abs(r));
+    const V odds = over(square, df), sum = 1.0 + odds, near = 1.0 / sum, far = select(odds > 1e30, 1.0, odds * near);
+    const V log_scale = log(scale), part = log1p_of_both(odds, select(beyond, abs(r), sum));
     const V logs = select(beyond, 2.0 * (part - log_scale) - std::log(df), part);
     const double more = df + 1.0;
     return {.value = log_norm + log_scale + 0.5 * more * logs,
@@ -101,6 +101,21 @@ struct StudentTNLL {
             .hess = {(near - far) * more * select(abs(u) > 1.0, far / r / r, near / df * (inverse * inverse)),
                      (df * far - near + 2.0 * more * far * near) * (inverse * inverse)}};
   }
+};
+
+/// x/y, where it is tiny 2^156 (float64: 2^1100) x/y, so that it is never subnormal.
+template <class V>
+struct SmallRatio {
+  static constexpr bool narrow = sizeof(typename V::Scalar) == 4;
+  static constexpr double least = narrow ? 0x1p-100 : 0x1p-900, up = narrow ? 0x1p96 : 0x1p600, down = narrow ? 0x1p-60 : 0x1p-500;
+
+  simd::Mask<typename V::Scalar> tiny;
+  V value;
+
+  PYLOSS_INLINE SmallRatio(V x, V y, simd::Mask<typename V::Scalar> where_tiny)
+      : tiny(where_tiny), value(select(tiny, x * up, x) / select(tiny, y * down, y)) {}
+  /// The exponent of two that `value` lacks.
+  PYLOSS_INLINE V shift() const { return select(tiny, narrow ? -156.0 : -1100.0, 0.0); }
 };
 
 /// Of the mean m = pred, or exp(pred), and u = (t - m)/m: 2 (u - log(1 + u)), where log(1 + u) = log(t/m) in two parts keeps what the
@@ -126,14 +141,11 @@ struct GammaDeviance {
               .grad = where_inside(-2.0 * simd::expm1(ratio)),
               .hess = where_inside(2.0 * simd::exp(ratio))};
     }
-    // Small ratios t/m are taken as such, the smallest as 2^shift t/m, so that they are never subnormal.
-    constexpr bool narrow = sizeof(typename V::Scalar) == 4;
-    constexpr double least = narrow ? 0x1p-100 : 0x1p-900, up = narrow ? 0x1p96 : 0x1p600, down = narrow ? 0x1p-60 : 0x1p-500,
-                     shift = narrow ? 156.0 : 1100.0;
-    const auto small = target < 0.5 * pred, tiny = target < least * pred;
-    const V ratio = select(small, select(tiny, target * up, target), target - pred) / select(tiny, pred * down, pred);
-    const V u = select(tiny, -1.0, select(small, ratio - 1.0, ratio));
-    const auto log = simd::log1p_or_log_in_two(ratio, small, ratio, select(tiny, V(-shift), 0.0));
+    // Small ratios t/m are taken as such.
+    const auto small = target < 0.5 * pred;
+    const SmallRatio<V> quotient(select(small, target, target - pred), pred, target < SmallRatio<V>::least * pred);
+    const V ratio = quotient.value, u = select(quotient.tiny, -1.0, select(small, ratio - 1.0, ratio));
+    const auto log = simd::log1p_or_log_in_two(ratio, small, ratio, quotient.shift());
     const auto endless = (ratio == infinite) | (pred == infinite), inside = (pred > 0.0) & (target > 0.0);
     const auto where_inside = [&](V x) { return select(inside, x, nan); };
     return {.value = where_inside(2.0 * select(endless, infinite, (u - log.high) - log.low)),
@@ -157,14 +169,15 @@ struct TweedieDeviance {
       const V r = pred - target;
       return {.value = r * r, .grad = 2.0 * r, .hess = 2.0};
     }
+    using T = typename V::Scalar;
     const double a = 1.0 - power, b = 2.0 - power;
     const V size = abs(target);
-    const auto none = target == 0.0;
-    const auto log_target = simd::log_in_two(size);
-    auto log_mean = log_target;
+    const auto none = target == 0.0, endless = pred == infinite;
+    simd::Two<T> log_mean;
     auto above = size > pred;  // t beyond m
     V l, q, g;
     if (of_log) {
+      const auto log_target = simd::log_in_two(size);
       log_mean = {pred, 0.0};
       const V log_ratio = select(none, -infinite, (log_target.high - pred) + log_target.low);
       above = log_ratio > 0.0;
@@ -173,47 +186,49 @@ struct TweedieDeviance {
       g = select(target < 0.0, 1.0 + e, -expm1(-l));
       q = copysign(e, target);
     } else {
-      const auto endless = pred == infinite;
       log_mean = select(endless, {infinite, 0.0}, simd::log_in_two(pred));
-      const V larger = select(above, target, pred);
-      g = select(endless, 1.0, select(above, target - pred, pred - target) / larger);
-      q = select(above, pred, target) / larger;
-      const V far = abs((log_target.high - log_mean.high) + (log_target.low - log_mean.low));
-      l = select(none, infinite, select(g < 0.5, -log1p(-g), far));
+      const V larger = select(above, target, pred), smaller = select(above, pred, target);
+      const SmallRatio<V> ratio(smaller, larger, abs(smaller) < SmallRatio<V>::least * abs(larger));
+      g = select(endless, 1.0, (larger - smaller) / larger);
+      q = select(ratio.tiny, 0.0, ratio.value);
+      l = select(none | endless, infinite, -simd::log1p_of_both_in_two(-g, ratio.value, ratio.shift()).sum());
     }
 
-    const auto to = [&](double under, double over) {
-      return select(above, simd::log_of_power(log_mean, over), simd::log_of_power(log_mean, under));
-    };
+    // The derivative's power of the mean, times the mean where that is the value's.
+    const double slope_under = of_log ? b : a, slope_over = of_log ? a : -power;
+    const auto slope_power =
+        simd::scaled_exp(select(above, simd::log_of_power(log_mean, slope_over), simd::log_of_power(log_mean, slope_under)));
+    auto value_power = slope_power;
+    if (!of_log) value_power = select(endless, {simd::Scaled<T>::most, 1.0}, simd::times(slope_power, pred));
+
     const Bracket low(b, -a), high(-a, b);
     const V rate = select(above, high.rate, low.rate), up_to = min(l, select(above, high.most, low.most));
     const V rise = select(rate == 0.0, up_to, -expm1(-rate * up_to) * select(above, high.inverse, low.inverse));
     V bracket = select(above, high(rise, q, g), low(rise, q, g)), base = select(above, target, 1.0);
-    auto log_base = to(b, a);
-    if (power > 2.0) log_base = select(above, log_base, simd::log_of_power(log_target, b));
-    if (power < 1.0) {
-      const auto negative = target < 0.0;
-      const V share = abs(q), of_negative = select(above, 1.0 / a + share / b, 1.0 / b + share / a);
-      const auto of_target = power == 0.0 ? above : above & !negative;
-      bracket = power == 0.0 ? 0.5 * g * g : select(negative, of_negative, bracket);
-      base = select(above & !of_target, size, 1.0);
-      log_base = select(of_target, simd::log_of_power(log_target, b), log_base);
+    if (power > 2.0 || power < 1.0) {
+      const auto negative = target < 0.0, of_target = power > 2.0 ? !above : power == 0.0 ? above : above & !negative;
+      value_power = select(of_target, simd::scaled_exp(simd::log_of_power(simd::log_in_two(size), b)), value_power);
+      if (power < 1.0) {
+        const V share = abs(q), of_negative = select(above, 1.0 / a + share / b, 1.0 / b + share / a);
+        bracket = power == 0.0 ? 0.5 * g * g : select(negative, of_negative, bracket);
+        base = select(above & !of_target, size, 1.0);
+      }
     }
 
     // Where one of two terms has no part, q might lose the digits of the other.
     const double bend = of_log ? b : a, bend_target = of_log ? -a : power;
     const auto everywhere = target == target, by_target = bend == 0.0 ? everywhere : bend_target == 0.0 ? !everywhere : above;
-    const auto log_bend =
-        select(by_target, simd::log_of_power(log_mean, of_log ? a : -power - 1.0), simd::log_of_power(log_mean, of_log ? b : -power));
+    const auto bend_power = simd::scaled_exp(
+        select(by_target, simd::log_of_power(log_mean, of_log ? a : -power - 1.0), simd::log_of_power(log_mean, of_log ? b : -power)));
     const auto inside = (of_log ? pred == pred : pred > 0.0) & (power > 2.0    ? target > 0.0
                                                                 : power >= 1.0 ? target >= 0.0
                                                                                : target == target);
     const auto where_inside = [&](V x) { return select(inside, x, std::numeric_limits<double>::quiet_NaN()); };
-    return {.value = where_inside(simd::times_exp(base, 2.0 * bracket, log_base)),
-            .grad = where_inside(simd::times_exp(select(above, -target, 1.0), 2.0 * g, of_log ? to(b, a) : to(a, -power))),
-            .hess = where_inside(simd::times_exp(select(by_target, target, 1.0),
-                                                 2.0 * select(by_target, fma(V(bend), q, V(bend_target)), fma(V(bend_target), q, V(bend))),
-                                                 log_bend))};
+    return {.value = where_inside(simd::product(base, 2.0 * bracket, value_power)),
+            .grad = where_inside(simd::product(select(above, -target, 1.0), 2.0 * g, slope_power)),
+            .hess = where_inside(simd::product(select(by_target, target, 1.0),
+                                               2.0 * select(by_target, fma(V(bend), q, V(bend_target)), fma(V(bend_target), q, V(bend))),
+                                               bend_power))};
   }
 
  private:

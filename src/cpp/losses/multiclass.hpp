@@ -391,9 +391,9 @@ struct JSDiv : OfElements {
     V q, t, both, d;
 
     explicit Mix(const Element<V>& e) : q(exp(e.x)), t(e.a), both(q + t), d(select(both == 0.0, 0.0, (q - t) / both)) {}
-    /// Of q / m and t / m. Where one is far the smaller, 1 - |d| has lost it.
-    V log_q() const { return log1p_or_log(d, d < -0.5, 2.0 * q / both); }
-    V log_t() const { return log1p_or_log(-d, d > 0.5, 2.0 * t / both); }
+    /// Of q / m and t / m.
+    V log_q() const { return log1p_of_both(d, 2.0 * q / both); }
+    V log_t() const { return log1p_of_both(-d, 2.0 * t / both); }
   };
 };
 

@@ -84,7 +84,7 @@ struct MSLE {
   Terms<V> operator()(V pred, V target) const {
     // log((1 + pred) / (1 + target)); where the two are alike, their difference keeps its digits.
     const V below = 1.0 + target, by = (pred - target) / below;
-    const V d = log1p_or_log(by, !(abs(by) < 0.5), (1.0 + pred) / below);
+    const V d = log1p_of_both(by, (1.0 + pred) / below);
     const V slope = 1.0 / (1.0 + pred);
     return {.value = d * d, .grad = 2.0 * d * slope, .hess = (2.0 - 2.0 * d) * slope * slope};
   }
@@ -198,12 +198,13 @@ struct Cauchy {
 
   template <class V>
   Terms<V> operator()(V pred, V target) const {
-    const V r = pred - target, u = r / c;
+    const V r = pred - target, u = over(r, c);
     const auto far = abs(u) > 1e18;
-    const V half = 0.5 * u * u, w = 1.0 / (1.0 + half), inverse = 1.0 / r, log = log1p_or_log(half, far, abs(r));
+    const V half = 0.5 * u * u, sum = 1.0 + half, inverse = 1.0 / select(far, r, sum);
+    const V log = log1p_of_both(half, select(far, abs(r), sum));
     return {.value = select(far, 2.0 * log - std::log(2.0 * c * c), log),
-            .grad = select(far, 2.0 * inverse, u * w / c),
-            .hess = select(far, -2.0 * inverse * inverse, (1.0 - half) * w * w / (c * c))};
+            .grad = inverse * select(far, 2.0, over(u, c)),
+            .hess = inverse * inverse * select(far, -2.0, (1.0 - half) / (c * c))};
   }
 };
 
@@ -214,8 +215,8 @@ struct Welsch {
 
   template <class V>
   Terms<V> operator()(V pred, V target) const {
-    const V u = clamp((pred - target) / c, -200.0, 200.0), square = u * u, root = exp_nonpositive(-0.25 * square);
-    return {.value = -expm1(-0.5 * square), .grad = u / c * root * root, .hess = (1.0 - square) / (c * c) * root * root};
+    const V u = clamp(over(pred - target, c), -200.0, 200.0), square = u * u, root = exp_nonpositive(-0.25 * square);
+    return {.value = -expm1(-0.5 * square), .grad = over(u, c) * root * root, .hess = (1.0 - square) / (c * c) * root * root};
   }
 };
 

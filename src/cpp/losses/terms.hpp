@@ -27,4 +27,10 @@ PYLOSS_INLINE V unless_nan(V x, V a) {
   return select(x == x, a, x);
 }
 
+/// x / c, at most 1 ULP off where multiplying is faster.
+template <class V>
+PYLOSS_INLINE V over(V x, double c) {
+  return c > 1e-30 && c < 1e30 ? x * (1.0 / c) : x / c;  // elsewhere 1 / c may have left the range of float32
+}
+
 }  // namespace pyloss

@@ -109,6 +109,15 @@ PYLOSS_INLINE Parts<T> exp_parts(Pack<T> x) {
   return {n, high, fma(r * r, q, (1.0 - high) + r)};
 }
 
+/// e^x for x clamped to [least, most].
+template <class T>
+PYLOSS_INLINE Parts<T> exp_parts(Two<T> x, double least, double most) {
+  auto at = exp_parts(clamp(x.high, least, most));
+  // What a number beyond the clamp lacks is not small.
+  at.low = fma(at.high + at.low, clamp(x.low, -1e-3, 1e-3), at.low);
+  return at;
+}
+
 /// e^x - 1 as 2^n ((1 - 2^-n) + r + r² q); -1 below the clamp.
 template <class T>
 PYLOSS_INLINE Parts<T> expm1_parts(Pack<T> x) {
@@ -136,19 +145,8 @@ struct Fraction {
 /// `u` positive and finite.
 template <class T>
 PYLOSS_INLINE Fraction<T> split(Pack<T> u) {
-  using V = Pack<T>;
-  using Integer = std::make_unsigned_t<typename V::Integer>;
-  constexpr int mantissa = sizeof(T) == 4 ? 23 : 52;
-  constexpr Integer one = std::bit_cast<Integer>(T{1}), magic = std::bit_cast<Integer>(static_cast<T>(Integer{3} << (mantissa - 1)));
-  constexpr Integer least = std::bit_cast<Integer>(T{0.75});
-  const auto subnormal = u < static_cast<double>(std::numeric_limits<T>::min());
-  u = select(subnormal, u * static_cast<double>(Integer{1} << mantissa), u);
-  const auto bits = std::bit_cast<Native<Integer>>(u) + (one - least);
-  // The exponent's bits, shifted down, sit in the low bits of magic: subtracting it as a number leaves the exponent.
-  const auto exponent = (bits >> mantissa) + (magic - (one >> mantissa));
-  const V n = std::bit_cast<V>(exponent) - static_cast<double>(std::bit_cast<T>(magic));
-  const V m = std::bit_cast<V>((bits & ((Integer{1} << mantissa) - 1)) + least);
-  return {n - select(subnormal, static_cast<double>(mantissa), 0.0), m - 1.0};
+  const auto [mantissa, exponent] = simd::split(u.v);
+  return {exponent, mantissa - T{1}};
 }
 
 /// n log 2 + log(1 + f) + correction, where the correction is small.
@@ -178,8 +176,7 @@ PYLOSS_INLINE Two<T> log_of(Fraction<T> at, Pack<T> correction) {
 /// `result` where x is positive and finite; else what the logarithm is there.
 template <class T>
 PYLOSS_INLINE Pack<T> log_edges(Pack<T> x, Pack<T> result) {
-  constexpr double inf = std::numeric_limits<double>::infinity(), nan = std::numeric_limits<double>::quiet_NaN();
-  return select((x > 0.0) & (x < inf), result, select(x == 0.0, -inf, select(x > 0.0, x, nan)));
+  return with_edges<Edge::minus_infinity, Edge::infinity>(x.v, result.v);
 }
 
 /// log(2^n (1 + x)), without its edges; n is 0 where x is small.
@@ -205,6 +202,15 @@ PYLOSS_INLINE Two<T> log1p_or_log_parts(Pack<T> x, Mask<T> far, Pack<T> u, Pack<
   at.f = select((at.n == 0.0) & !far, x, at.f);
   at.n += n;
   return log_of(at, select(exact, 0.0, lost * (1.0 / sum)));
+}
+
+/// log(2^n u), where u is 1 + x: near 1 x has the digits, elsewhere u.
+template <class T>
+PYLOSS_INLINE Two<T> log1p_of_both_parts(Pack<T> x, Pack<T> u, Pack<T> n = 0.0) {
+  auto at = split(u);
+  at.n += n;
+  at.f = select(at.n == 0.0, x, at.f);
+  return log_of(at, Pack<T>(0.0));
 }
 
 /// What rounding a * b to `product` has lost.
@@ -242,10 +248,31 @@ PYLOSS_INLINE Pack<T> exp(Pack<T> x) {
   return detail::exp_parts(clamp(x, detail::exp_low<T>, detail::exp_high<T>)).sum();
 }
 
+/// e^a.
+template <class T>
+PYLOSS_INLINE Pack<T> exp(Two<T> a) {
+  const auto at = detail::exp_parts(a, detail::exp_low<T>, detail::exp_high<T>);
+  return at.scaled(at.high + at.low);
+}
+
 /// e^x for x <= 0: the same bits as exp.
 template <class T>
 PYLOSS_INLINE Pack<T> exp_nonpositive(Pack<T> x) {
   return detail::exp_parts(max(x, detail::exp_low<T>)).sum();
+}
+
+/// e^x for x <= 0 as a product: the same bits as exp. Both factors are normal far beyond the x at which e^x is 0; then the first is 0.
+template <class T>
+struct Factors {
+  Pack<T> first, second;
+};
+template <class T>
+PYLOSS_INLINE Factors<T> exp_in_factors(Pack<T> x) {
+  constexpr double least = 1.6 * detail::exp_low<T>;
+  const auto at = detail::exp_parts(max(x, least));
+  const Pack<T> half = round(0.5 * at.n);
+  return {select(x < least, 0.0, simd::scale_by_power_of_two((at.high + at.low).v, half.v)),
+          simd::scale_by_power_of_two(Pack<T>(1.0).v, (at.n - half).v)};
 }
 
 /// e^x - 1, accurate near 0. At most 2 ULP.
@@ -285,6 +312,12 @@ PYLOSS_INLINE Pack<T> log1p(Pack<T> x) {
 template <class T>
 PYLOSS_INLINE Pack<T> log1p_or_log(Pack<T> x, Mask<T> far, Pack<T> u) {
   return detail::log_edges(select(far, u, 1.0 + x), detail::log1p_or_log_parts(x, far, u).sum());
+}
+
+/// log(u), where u is 1 + x and each of them has its digits: for less work than log1p. At most 3 ULP with u rounded once.
+template <class T>
+PYLOSS_INLINE Pack<T> log1p_of_both(Pack<T> x, Pack<T> u) {
+  return detail::log_edges(u, detail::log1p_of_both_parts(x, u).sum());
 }
 
 /// log(1 + x) for x in [0, 1], for far less work. At most 2 ULP.
@@ -392,17 +425,15 @@ PYLOSS_INLINE Pack<T> erf(Pack<T> x) {
 template <class T>
 PYLOSS_INLINE Pack<T> pow(Pack<T> x, double y) {
   using V = Pack<T>;
-  constexpr double inf = std::numeric_limits<double>::infinity(), nan = std::numeric_limits<double>::quiet_NaN();
+  constexpr double nan = std::numeric_limits<double>::quiet_NaN();
   if (y == 0.0) return select(x >= 0.0, 1.0, nan);
   if (y == 1.0 || y == 2.0 || y == 3.0 || y == 4.0) {
     const V square = x * x;
     return select(x >= 0.0, y == 1.0 ? x : y == 2.0 ? square : y == 3.0 ? square * x : square * square, nan);
   }
   const auto [y_high, y_low] = detail::in_parts<T>(y);
-  const auto [exponent, rest] = detail::times(detail::log_of(detail::split(x), V(0.0)), y_high, y_low);
-  const V power = exp(exponent), whole = fma(power, rest, power);
-  const V at_zero = y > 0.0 ? 0.0 : inf, at_infinity = y > 0.0 ? inf : 0.0;
-  return select((x > 0.0) & (x < inf), select(power < inf, whole, power), select(x == 0.0, at_zero, select(x == inf, at_infinity, nan)));
+  const V power = exp(detail::times(detail::log_of(detail::split(x), V(0.0)), y_high, y_low));
+  return y > 0.0 ? with_edges<Edge::zero, Edge::infinity>(x.v, power.v) : with_edges<Edge::infinity, Edge::zero>(x.v, power.v);
 }
 
 template <class T>
@@ -424,19 +455,46 @@ PYLOSS_INLINE Two<T> log_of_power(Two<T> log_x, double y) {
   return detail::times<T>({clamp(log_x.high, -1e30, 1e30), log_x.low}, y_high, y_low);
 }
 
-/// a b e^x, finite and not 0 wherever that is, though e^x alone may be beyond the type's range; 0 where b is. At most 4 ULP.
+/// 2^n fraction, the fraction near 1: a number that may be as far beyond the type's range as the product of any two numbers can come back
+/// from.
 template <class T>
-PYLOSS_INLINE Pack<T> times_exp(Pack<T> a, std::type_identity_t<Pack<T>> b, Two<T> x) {
+struct Scaled {
+  static constexpr double most = sizeof(T) == 4 ? 456.0 : 3896.0;  // of |n|
+
+  Pack<T> n, fraction;
+};
+
+template <class T>
+PYLOSS_INLINE Scaled<T> select(Mask<T> where, Scaled<T> a, Scaled<T> b) {
+  return {select(where, a.n, b.n), select(where, a.fraction, b.fraction)};
+}
+
+/// e^x.
+template <class T>
+PYLOSS_INLINE Scaled<T> scaled_exp(Two<T> x) {
+  constexpr double bound = 0.693 * Scaled<T>::most;
+  const auto at = detail::exp_parts(x, -bound, bound);
+  return {at.n, at.high + at.low};
+}
+
+/// x y, for y positive and finite.
+template <class T>
+PYLOSS_INLINE Scaled<T> times(Scaled<T> x, Pack<T> y) {
+  const auto [mantissa, exponent] = split(y.v);
+  return {clamp(x.n + Pack<T>(exponent), -Scaled<T>::most, Scaled<T>::most), x.fraction * Pack<T>(mantissa)};
+}
+
+/// a b x, finite and not 0 wherever that is; 0 where b is. At most 4 ULP with x = e^y.
+template <class T>
+PYLOSS_INLINE Pack<T> product(Pack<T> a, std::type_identity_t<Pack<T>> b, Scaled<T> x) {
   using V = Pack<T>;
-  // Beyond the bound the product is infinite or 0 for any a. Small ones are raised first, so that what follows is not subnormal.
-  constexpr double bound = sizeof(T) == 4 ? 315.0 : 2700.0, raised = sizeof(T) == 4 ? 48.0 : 106.0;
-  constexpr double power_of_raised = sizeof(T) == 4 ? 0x1p48 : 0x1p106;
+  // Small ones are raised first, so that what follows is not subnormal.
+  constexpr double raised = sizeof(T) == 4 ? 48.0 : 106.0, power_of_raised = sizeof(T) == 4 ? 0x1p48 : 0x1p106;
   const auto small = abs(a) < power_of_raised * static_cast<double>(std::numeric_limits<T>::min());
-  const auto at = detail::exp_parts(clamp(x.high, -bound, bound));
-  const V power = at.high + at.low, n = at.n - select(small, raised, 0.0), first = round(0.5 * n);
+  const V n = x.n - select(small, raised, 0.0), first = round(0.5 * n);
   // Each factor moves the product the same way, so that nothing between a and the result leaves the range.
   const V start = simd::scale_by_power_of_two(select(small, a * power_of_raised, a).v, first.v);
-  return simd::scale_by_power_of_two(times_or_zero(b * fma(power, x.low, power), start).v, (n - first).v);
+  return simd::scale_by_power_of_two(times_or_zero(b * x.fraction, start).v, (n - first).v);
 }
 
 /// log(2^n (1 + x)) for finite x >= 0 and, where n is not 0, large x; in more digits than one number has. With what follows it makes
@@ -450,6 +508,12 @@ PYLOSS_INLINE Two<T> log1p_in_two(Pack<T> x, Pack<T> n = 0.0) {
 template <class T>
 PYLOSS_INLINE Two<T> log1p_or_log_in_two(Pack<T> x, Mask<T> far, Pack<T> u, Pack<T> n) {
   return detail::log1p_or_log_parts(x, far, u, n);
+}
+
+/// log(2^n u), where u is 1 + x and each of them has its digits, positive and finite; in more digits than one number has.
+template <class T>
+PYLOSS_INLINE Two<T> log1p_of_both_in_two(Pack<T> x, Pack<T> u, Pack<T> n) {
+  return detail::log1p_of_both_parts(x, u, n);
 }
 
 /// y a, where y may come in two parts.
@@ -467,13 +531,6 @@ template <class T>
 PYLOSS_INLINE Two<T> sum_in_two(Pack<T> a, Pack<T> b) {
   const Pack<T> sum = a + b, back = sum - a;
   return {sum, (a - (sum - back)) + (b - back)};
-}
-
-/// e^a.
-template <class T>
-PYLOSS_INLINE Pack<T> exp(Two<T> a) {
-  const Pack<T> power = exp(a.high);
-  return select(power < infinity<T>, fma(power, a.low, power), power);
 }
 
 /// e^a - 1.

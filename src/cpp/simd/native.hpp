@@ -168,7 +168,7 @@ PYLOSS_INLINE NativeWords product_of_low_halves(NativeWords a, NativeWords b) {
 #error "pyloss needs x86-64 (v2 or later) or AArch64"
 #endif
 
-/// x * 2^n for an integer n in [-2200, 2200] and a normal x near 1, rounded once.
+/// x * 2^n for a normal x near 1 and an integer n, |n| at most 252 (float64: 2044); rounded once.
 #if defined(PYLOSS_AVX512)
 PYLOSS_INLINE NativeFloat scale_by_power_of_two(NativeFloat x, NativeFloat n) { return _mm512_maskz_scalef_ps(0xffff, x, n); }
 PYLOSS_INLINE NativeDouble scale_by_power_of_two(NativeDouble x, NativeDouble n) { return _mm512_maskz_scalef_pd(0xff, x, n); }

@@ -128,6 +128,8 @@ class Extractor:
     def __init__(self, columns: Resolved) -> None:
         self._columns = columns
         self._lists: list[int] | None = None
+        self._dtypes: dict[str, np.dtype[Any]] = {}
+        """Those of the columns that are NumPy arrays as they are, but for nulls."""
         self._dictionary: pa.Array | None = None
         self._meaning: list[Any] = []
         self.dropped = 0
@@ -137,7 +139,10 @@ class Extractor:
     ) -> tuple[dict[str, Array], Array | None, Groups | None, Callable[[], Array | pa.Array]]:
         """Return the inputs, the weights and the groups of a batch, and what returns the ids or numbers of its rows."""
         count = batch.num_rows
-        batch = self._with_rows_of_one_length(batch, place)
+        if self._lists is None:  # all batches are of one schema
+            self._lists, self._dtypes = _kinds(batch.schema)
+        if self._lists:
+            batch = self._with_rows_of_one_length(batch, self._lists, place)
         if (full := self._full(batch, place, null_count)) is not None:
             batch = batch.filter(full)
             self.dropped += count - batch.num_rows
@@ -154,14 +159,11 @@ class Extractor:
 
         return given, weight, groups, rows
 
-    def _with_rows_of_one_length(self, batch: pa.RecordBatch, place: Place) -> pa.RecordBatch:
+    def _with_rows_of_one_length(self, batch: pa.RecordBatch, lists: list[int], place: Place) -> pa.RecordBatch:
         """Turn lists of any length, which files without Arrow's schema have, into lists of that of the first."""
         import pyarrow as pa
 
-        if self._lists is None:  # all batches are of one schema
-            kinds = enumerate(batch.schema.types)
-            self._lists = [i for i, kind in kinds if pa.types.is_list(kind) or pa.types.is_large_list(kind)]
-        for i in self._lists:
+        for i in lists:
             name, column = batch.schema.names[i], batch.column(i)
             lengths = column.value_lengths().drop_null()
             width = lengths[0].as_py() if len(lengths) else 0
@@ -177,7 +179,7 @@ class Extractor:
 
     def _full(self, batch: pa.RecordBatch, place: Place, null_count: Any) -> pa.Array | None:
         """Tell which rows have no nulls, or raise if there are others; None if there are none."""
-        holes = [name for name in self._columns.names if _null_count(batch.column(name))]
+        holes = [name for name in self._columns.names if self._null_count(batch.column(name), name)]
         if not holes:
             return None
         import pyarrow.compute as pc
@@ -200,11 +202,19 @@ class Extractor:
             full = valid if full is None else pc.and_(full, valid)
         return full
 
+    def _null_count(self, column: pa.Array, name: str) -> int:
+        return column.null_count if name in self._dtypes else _null_count(column)
+
     def _input(self, batch: pa.RecordBatch, argument: str, place: Place) -> Array:
         found = self._columns.found[argument]
         if isinstance(found, str):
-            return _numbers(batch.column(found), argument, found, place)
-        return np.stack([_numbers(batch.column(name), argument, name, place) for name in found], axis=-1)
+            return self._numbers(batch, argument, found, place)
+        return np.stack([self._numbers(batch, argument, name, place) for name in found], axis=-1)
+
+    def _numbers(self, batch: pa.RecordBatch, argument: str, name: str, place: Place) -> Array:
+        column = batch.column(name)
+        dtype = self._dtypes.get(name)
+        return _numbers(column, argument, name, place) if dtype is None else _view(column, dtype)
 
     def _groups(self, column: pa.Array) -> Groups:
         import pyarrow as pa
@@ -218,6 +228,20 @@ class Extractor:
         if self._dictionary is None or not self._dictionary.equals(dictionary):
             self._dictionary, self._meaning = dictionary, dictionary.to_pylist()
         return Groups(_as_array(column.indices), self._meaning)
+
+
+def _kinds(schema: pa.Schema) -> tuple[list[int], dict[str, np.dtype[Any]]]:
+    """Return which columns are lists of any length, and the dtypes of those of numbers."""
+    import pyarrow as pa
+
+    of = pa.types
+    lists = [i for i, kind in enumerate(schema.types) if of.is_list(kind) or of.is_large_list(kind)]
+    numbers = {
+        name: np.dtype(kind.to_pandas_dtype())
+        for name, kind in zip(schema.names, schema.types, strict=True)
+        if of.is_floating(kind) or of.is_integer(kind)
+    }
+    return lists, numbers
 
 
 def _null_count(column: pa.Array) -> int:
@@ -265,11 +289,17 @@ def _numbers(column: pa.Array, argument: str, name: str, place: Place) -> Array:
 
 
 def _as_array(column: pa.Array) -> Array:
-    """View a column of numbers that has no nulls; Arrow's own `to_numpy` would import pandas, which takes longer."""
+    """Return a column of numbers that has no nulls."""
     import pyarrow as pa
 
-    if pa.types.is_boolean(column.type) or not len(column):  # bits, or no buffer to view
+    if pa.types.is_boolean(column.type):  # bits
         array: Array = column.to_numpy(zero_copy_only=False)
         return array
-    dtype = np.dtype(column.type.to_pandas_dtype())
+    return _view(column, np.dtype(column.type.to_pandas_dtype()))
+
+
+def _view(column: pa.Array, dtype: np.dtype[Any]) -> Array:
+    """View a column that has no nulls; Arrow's own `to_numpy` would import pandas, which takes longer."""
+    if not len(column):  # no buffer to view
+        return np.empty(0, dtype)
     return np.frombuffer(column.buffers()[1], dtype, len(column), column.offset * dtype.itemsize)
