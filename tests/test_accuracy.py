@@ -11,6 +11,9 @@ from numpy.testing import assert_allclose
 import pyloss as pl
 from cases import Case, assert_within
 
+mp = pytest.importorskip("mpmath").mp.clone()
+mp.dps = 60
+
 pytestmark = pytest.mark.usefixtures("level")
 full_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
 MILLION = 1_000_000
@@ -162,3 +165,62 @@ def test_log_cosh_of_the_smallest_and_the_largest(dtype):
         assert abs(float(v) - truth) <= 4 * float(limits.eps) * abs(truth) + float(limits.smallest_subnormal)
         slope = mp.mpf(1) if big else mp.tanh(exact)
         assert abs(float(g) - slope) <= 4 * float(limits.eps) * slope
+
+
+def _cauchy(r, c):
+    """Value and two derivatives."""
+    sum_ = 2 * c * c + r * r
+    return mp.log1p((r / c) ** 2 / 2), 2 * r / sum_, 2 * (2 * c * c - r * r) / sum_**2
+
+
+def _student_t(r, scale, df):
+    """Value and derivative."""
+    norm = mp.loggamma(df / 2) - mp.loggamma((df + 1) / 2) + mp.log(mp.pi * df) / 2
+    value = norm + mp.log(scale) + (df + 1) / 2 * mp.log1p((r / scale) ** 2 / df)
+    return value, (df + 1) * r / (df * scale * scale + r * r)
+
+
+@full_dtype
+@pytest.mark.parametrize("width", [1.0, 1e-3, 1e-19, 1e19])
+@pytest.mark.parametrize("power", [-20, -3, 0, 0.1, 5, 9, 12, 14, 17, 18.5, 30])
+def test_logarithms_far_from_the_centre(width, power, dtype):
+    """Cauchy's loss and Student's t, where squares leave the range and where a logarithm's argument is near 1 again."""
+    r = dtype(10.0**power)
+    at, c, scale = mp.mpf(float(r)), mp.mpf(width), mp.mpf(float(dtype(width)))
+    got = pl.Cauchy(c=width).value_grad_hess(np.array([r]), dtype(0), reduction="none")
+    _assert_few_ulp(got, _cauchy(at, c), dtype)
+    for df in (1.0, 3.5, 1e-2):
+        exact = _student_t(at, scale, mp.mpf(df))
+        value, grad = pl.StudentTNLL(df=df).value_and_grad(np.array([r]), dtype(0), dtype(width), reduction="none")
+        _assert_few_ulp((value, grad), exact, dtype, size=abs(exact[0]) + 100)
+
+
+def _assert_few_ulp(got, exact, dtype, size=None):
+    """Eight ULP of each number; of the value, those of `size`, if it may cancel."""
+    limits = np.finfo(dtype)
+    for found, truth, scale in zip(got, exact, (size, None, None), strict=False):
+        bound = 8 * (float(limits.eps) * float(abs(truth) if scale is None else scale) + float(limits.tiny))
+        number = float(np.ravel(found)[0])
+        if abs(truth) > float(limits.max):
+            assert number == math.copysign(math.inf, truth)
+        else:
+            assert abs(number - truth) <= bound, (number, float(truth))
+
+
+@full_dtype
+@pytest.mark.parametrize("clip", [0.05, 0.5, 0.6, 0.99])
+@pytest.mark.parametrize("z", [-200.0, -20.0, -5.0])
+def test_a_probability_below_the_clip_costs_nothing(clip, z, dtype):
+    for gamma in (0.0, 0.5, 4.0):
+        loss = pl.AsymmetricFocal(gamma_neg=gamma, clip=clip)
+        value, grad = loss.value_and_grad(np.array([z], dtype), np.zeros(1, dtype), reduction="none")
+        assert value[0] == grad[0] == 0
+
+
+@full_dtype
+@pytest.mark.parametrize("power", [1.0, 1.5, 3.0])
+def test_tweedie_deviance_of_an_infinite_target(power, dtype):
+    loss = pl.TweedieDeviance(power=power, log_input=True)
+    value, grad = loss.value_and_grad(np.zeros(1, dtype), np.full(1, np.inf, dtype), reduction="none")
+    assert value[0] == np.inf
+    assert grad[0] == -np.inf

@@ -132,7 +132,7 @@ struct AsymmetricFocal {
       if (clip > 0.25 && clip < 0.75) above = select(abs(z) < 1.0, fma(tanh(0.5 * z), V(0.5), V(0.5 - clip)), above);
       m = max(above, 0.0);
       const V rest = at.q + clip, odds = at.p / rest;
-      cost = -log1p_of_both(-m, rest);
+      cost = -log1p_of_both(-m, min(rest, 1.0));  // where p is below the clip, m is 0
       v = at.p * at.q / m, pw = at.times_q(odds);
       bends = odds * fma(V(2.0 * gamma_neg), v, at.q - odds * clip);
     }

@@ -91,9 +91,10 @@ struct StudentTNLL {
   template <class V>
   JointTerms<V, 2> operator()(V pred, V target, V scale) const {
     const V r = pred - target, inverse = 1.0 / scale, u = r * inverse, square = u * u;
-    const auto beyond = abs(u) > 1e18;
-    const V odds = over(square, df), sum = 1.0 + odds, near = 1.0 / sum, far = select(odds > 1e30, 1.0, odds * near);
-    const V log_scale = log(scale), part = log1p_of_both(odds, select(beyond, abs(r), sum));
+    const V odds = over(square, df), sum = 1.0 + odds;
+    const auto beyond = odds > 1e30;
+    const V near = 1.0 / sum, far = select(beyond, 1.0, odds * near);
+    const V log_scale = log(scale), part = log1p_of_both(select(beyond, abs(r) - 1.0, odds), select(beyond, abs(r), sum));
     const V logs = select(beyond, 2.0 * (part - log_scale) - std::log(df), part);
     const double more = df + 1.0;
     return {.value = log_norm + log_scale + 0.5 * more * logs,
@@ -176,8 +177,9 @@ struct TweedieDeviance {
     simd::Two<T> log_mean;
     auto above = size > pred;  // t beyond m
     V l, q, g;
+    const auto log_of_size = [&] { return select(size == infinite, {infinite, 0.0}, simd::log_in_two(size)); };
     if (of_log) {
-      const auto log_target = simd::log_in_two(size);
+      const auto log_target = log_of_size();
       log_mean = {pred, 0.0};
       const V log_ratio = select(none, -infinite, (log_target.high - pred) + log_target.low);
       above = log_ratio > 0.0;
@@ -207,7 +209,7 @@ struct TweedieDeviance {
     V bracket = select(above, high(rise, q, g), low(rise, q, g)), base = select(above, target, 1.0);
     if (power > 2.0 || power < 1.0) {
       const auto negative = target < 0.0, of_target = power > 2.0 ? !above : power == 0.0 ? above : above & !negative;
-      value_power = select(of_target, simd::scaled_exp(simd::log_of_power(simd::log_in_two(size), b)), value_power);
+      value_power = select(of_target, simd::scaled_exp(simd::log_of_power(log_of_size(), b)), value_power);
       if (power < 1.0) {
         const V share = abs(q), of_negative = select(above, 1.0 / a + share / b, 1.0 / b + share / a);
         bracket = power == 0.0 ? 0.5 * g * g : select(negative, of_negative, bracket);

@@ -392,8 +392,8 @@ struct JSDiv : OfElements {
 
     explicit Mix(const Element<V>& e) : q(exp(e.x)), t(e.a), both(q + t), d(select(both == 0.0, 0.0, (q - t) / both)) {}
     /// Of q / m and t / m.
-    V log_q() const { return log1p_of_both(d, 2.0 * q / both); }
-    V log_t() const { return log1p_of_both(-d, 2.0 * t / both); }
+    V log_q() const { return log1p_of_both(d, q / (0.5 * both)); }
+    V log_t() const { return log1p_of_both(-d, t / (0.5 * both)); }
   };
 };
 

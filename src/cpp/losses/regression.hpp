@@ -201,10 +201,10 @@ struct Cauchy {
     const V r = pred - target, u = over(r, c);
     const auto far = abs(u) > 1e18;
     const V half = 0.5 * u * u, sum = 1.0 + half, inverse = 1.0 / select(far, r, sum);
-    const V log = log1p_of_both(half, select(far, abs(r), sum));
+    const V log = log1p_of_both(select(far, abs(r) - 1.0, half), select(far, abs(r), sum));
     return {.value = select(far, 2.0 * log - std::log(2.0 * c * c), log),
-            .grad = inverse * select(far, 2.0, over(u, c)),
-            .hess = inverse * inverse * select(far, -2.0, (1.0 - half) / (c * c))};
+            .grad = select(far, 2.0 * inverse, over(u * inverse, c)),
+            .hess = select(far, -2.0 * inverse * inverse, over(over((1.0 - half) * inverse * inverse, c), c))};
   }
 };
 

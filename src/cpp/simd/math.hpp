@@ -1,7 +1,8 @@
-// Elementary functions on packs, inlined into the kernels. Written with the operators of pack.hpp alone, so that every level with FMA
-// computes the same bits. NaN gives NaN; infinities, zeros, subnormals and the edges of overflow are as in the C library. The worst
-// errors, in units in the last place (ULP), are those of tests/sweep_math.py: float32 over all 2^32 inputs; of erf, atan,
-// expm1_above_tangent, the bend of log_cosh and the powers they are those of tests/test_math.py, which takes samples.
+// Elementary functions on packs, inlined into the kernels. Written with the operators of pack.hpp and with what native.hpp does
+// alike everywhere, so that every level with FMA computes the same bits. NaN gives NaN; infinities, zeros, subnormals and the edges of
+// overflow are as in the C library. The worst errors, in units in the last place (ULP), are those of tests/sweep_math.py: float32 over all
+// 2^32 inputs; of erf, atan, expm1_above_tangent, the bend of log_cosh and the powers they are those of tests/test_math.py, which takes
+// samples.
 #pragma once
 
 #include "pack.hpp"
@@ -252,7 +253,7 @@ PYLOSS_INLINE Pack<T> exp(Pack<T> x) {
 template <class T>
 PYLOSS_INLINE Pack<T> exp(Two<T> a) {
   const auto at = detail::exp_parts(a, detail::exp_low<T>, detail::exp_high<T>);
-  return at.scaled(at.high + at.low);
+  return at.sum();
 }
 
 /// e^x for x <= 0: the same bits as exp.

@@ -168,7 +168,7 @@ PYLOSS_INLINE NativeWords product_of_low_halves(NativeWords a, NativeWords b) {
 #error "pyloss needs x86-64 (v2 or later) or AArch64"
 #endif
 
-/// x * 2^n for a normal x near 1 and an integer n, |n| at most 252 (float64: 2044); rounded once.
+/// x * 2^n for an integer n, |n| at most 252 (float64: 2044). Rounded once, but for subnormal results of an x that is far from 1.
 #if defined(PYLOSS_AVX512)
 PYLOSS_INLINE NativeFloat scale_by_power_of_two(NativeFloat x, NativeFloat n) { return _mm512_maskz_scalef_ps(0xffff, x, n); }
 PYLOSS_INLINE NativeDouble scale_by_power_of_two(NativeDouble x, NativeDouble n) { return _mm512_maskz_scalef_pd(0xff, x, n); }
@@ -194,7 +194,7 @@ struct Split {
   Vector mantissa, exponent;
 };
 
-/// `x` positive and finite; the mantissa in [3/4, 3/2). Of other x the results are arbitrary.
+/// `x` positive and finite; the mantissa in [3/4, 3/2). Of other x the results are arbitrary, and differ from level to level.
 #if defined(PYLOSS_AVX512)
 PYLOSS_INLINE Split<NativeFloat> split(NativeFloat x) {
   const NativeFloat mantissa = _mm512_maskz_getmant_ps(0xffff, x, _MM_MANT_NORM_p75_1p5, _MM_MANT_SIGN_src);
