@@ -137,44 +137,51 @@ def score(path: Path, losses: list[str], by: str | None = None) -> pl.Scores:
     return pl.score(path, losses, pred="yhat", target="y", by=by)
 
 
-def times(contenders: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
-    """Return the median seconds of each, taken in turn in an order that changes."""
-    taken: dict[str, list[float]] = {name: [] for name in contenders}
-    order = list(contenders)
+def in_turn(measures: dict[str, Callable[[], float]], rounds: int) -> dict[str, float]:
+    """Return the median of what each measures, taken in turn in an order that changes."""
+    taken: dict[str, list[float]] = {name: [] for name in measures}
+    order = list(measures)
     shuffle = random.Random(0).shuffle
     for _ in range(rounds):
         shuffle(order)
         for name in order:
-            contenders[name]()  # untimed: what the contender before it did to caches and page tables is not its work
-            time.sleep(0.1)  # until allocators have given back what they do not keep
-            start = time.perf_counter()
-            contenders[name]()
-            taken[name].append(time.perf_counter() - start)
+            taken[name].append(measures[name]())
     return {name: statistics.median(each) for name, each in taken.items()}
+
+
+def later_call(contender: Callable[[], Any]) -> float:
+    """Return the seconds of a contender's second call."""
+    contender()  # untimed: what the contender before it did to caches and page tables is not its work
+    time.sleep(0.1)  # until allocators have given back what they do not keep
+    return seconds(contender)
+
+
+def seconds(call: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def times(contenders: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
+    """Return the median seconds of a later call of each."""
+    return in_turn({name: partial(later_call, contender) for name, contender in contenders.items()}, rounds)
 
 
 def first_calls(path: Path, work: str, rounds: int) -> dict[str, float]:
     """Return the median seconds of each contender's first call, each in a process of its own that has imported it."""
-    order = list(works(path)[work])
-    taken: dict[str, list[float]] = {name: [] for name in order}
-    shuffle = random.Random(0).shuffle
-    for _ in range(rounds):
-        shuffle(order)
-        for name in order:
-            command = [sys.executable, __file__, "--first-call", str(path), work, name]
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
-            taken[name].append(float(done.stdout))
-    return {name: statistics.median(each) for name, each in taken.items()}
+
+    def measure(name: str) -> float:
+        command = [sys.executable, __file__, "--first-call", str(path), work, name]
+        return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+    return in_turn({name: partial(measure, name) for name in works(path)[work]}, rounds)
 
 
 def first_call(path: str, work: str, name: str) -> float:
-    """Return the seconds of a contender's call."""
+    """Return the seconds of a contender's call, the first of this process."""
     for package in ("pandas", "sklearn.metrics", "polars", "duckdb"):
         import_module(package)
-    contender = works(Path(path))[work][name]
-    start = time.perf_counter()
-    contender()
-    return time.perf_counter() - start
+    return seconds(works(Path(path))[work][name])
 
 
 def peak_memory(path: Path, by: str | None) -> float:

@@ -65,8 +65,7 @@ struct Quantile {
   }
 };
 
-/// The textbook |r| + log1p(exp(-2|r|)) - log 2 cancels near 0, where -log(1 - tanh²)/2 does not; the two meet at |r| = 1. With
-/// m = exp(-2|r|) - 1, which tanh computes too, log1p(exp(-2|r|)) - log 2 is log1p(m/2).
+/// log(cosh(r)); the textbook's |r| + log1p(exp(-2|r|)) - log 2 cancels near 0, simd's log_cosh does not.
 struct LogCosh {
   static constexpr auto name = "log_cosh";
 
