@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from importlib import import_module
 from importlib.metadata import version
@@ -185,7 +186,11 @@ def first_call(path: str, work: str, name: str) -> float:
 
 
 def peak_memory(path: Path, by: str | None) -> float:
-    """Return the most memory, in MB, that a process of its own had while it scored a file."""
+    """Return the most memory, in MB, that a process of its own had while it scored a file: the median of five."""
+    return statistics.median(one_peak_memory(path, by) for _ in range(5))
+
+
+def one_peak_memory(path: Path, by: str | None) -> float:
     program = (
         f"import pyloss as pl; pl.score({str(path)!r}, {THREE!r}, pred='yhat', target='y', by={by!r});"
         # Not getrusage: its maximum includes the process that this one was forked from.
@@ -195,19 +200,17 @@ def peak_memory(path: Path, by: str | None) -> float:
     return int(done.stdout) / 1024
 
 
-def on_dask(path: Path, workers: int, rounds: int) -> float:
-    """Return the median seconds on a cluster of so many processes of one thread."""
+def on_dask(path: Path, rounds: int) -> dict[str, float]:
+    """Return the median seconds on clusters of one and of two processes of one thread."""
     from distributed import Client, LocalCluster
 
-    with (
-        LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
-        Client(cluster) as client,
-    ):
-
-        def call() -> pl.Scores:
-            return pl.score(path, FIVE, pred="yhat", target="y", scheduler=client)
-
-        return times({"dask": call}, rounds)["dask"]
+    with ExitStack() as stack:
+        contenders = {}
+        for workers, name in ((1, "1 worker"), (2, "2 workers")):
+            cluster = LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None)
+            client = stack.enter_context(Client(stack.enter_context(cluster)))
+            contenders[name] = partial(pl.score, path, FIVE, pred="yhat", target="y", scheduler=client)
+        return times(contenders, rounds)
 
 
 def check(path: Path) -> None:
@@ -298,7 +301,6 @@ def main() -> None:
         },
         "seconds": {},
         "peak MB": {},
-        "dask": {},
     }
     for work, contenders in works(paths[0]).items():
         report["seconds"][work] = found = times(contenders, options.rounds)
@@ -309,8 +311,7 @@ def main() -> None:
     for path, millions in zip(paths, (options.rows, 10 * options.rows), strict=True):
         for by in (None, "region"):
             report["peak MB"][f"{millions} M rows{' by region' if by else ''}"] = peak_memory(path, by)
-    for workers in (1, 2):
-        report["dask"][f"{workers} worker{'s' * (workers > 1)}"] = on_dask(paths[0], workers, options.rounds)
+    report["dask"] = on_dask(paths[0], options.rounds)
     text = table(report)
     print(text)
     if options.rows < 20 or not (HERE.parent / "README.md").exists():

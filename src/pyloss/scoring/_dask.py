@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from .._arguments import Array
@@ -64,9 +65,10 @@ def score_with_dask(source: Any, scorer: Scorer, columns: Columns, scheduler: An
     if not tasks:
         raise ValueError(f"source: {name} has no rows")
     merged = delayed(_merged, pure=False)
-    while len(tasks) > 1:
+    while len(tasks) > _BRANCHES:
         tasks = [merged(tasks[i : i + _BRANCHES]) for i in range(0, len(tasks), _BRANCHES)]
-    scored: Scored = tasks[0].compute() if scheduler is None else _compute(tasks[0], scheduler)
+    # The last merge happens here: as a task it would wait for the sums to go from worker to worker.
+    scored = _merged(_compute(tasks, scheduler))
     scorer._take(scored.tally, scored.dropped)
     if progress is not None:
         progress(scored.rows, scored.rows, scored.size)
@@ -84,17 +86,28 @@ def _check_scheduler(scheduler: Any) -> None:
         raise TypeError(f"scheduler: got {scheduler!r}, which is asynchronous, wanted one that is not")
 
 
-def _compute(task: Any, scheduler: Any) -> Any:
+def _compute(tasks: list[Any], scheduler: Any) -> Any:
+    if scheduler is None:
+        import dask.base
+
+        compute: Callable[..., Any] = dask.base.compute
+        return compute(*tasks)
+    import distributed
     from distributed import CancelledError, KilledWorker
 
+    completed: Callable[..., Any] = distributed.as_completed
     with _client(scheduler) as client:
-        future = client.compute(task)
+        futures = client.compute(tasks)
         try:
-            return future.result()
+            # Until the first error. Waiting in `gather` would leave a complaint behind when interrupted.
+            for future in completed(futures, loop=client.loop):
+                if future.status != "finished":
+                    break
+            return client.gather(futures)
         except (CancelledError, KilledWorker) as error:
             raise ConnectionError(f"scheduler: got {scheduler!r}, which gave up: {error}") from error
         except KeyboardInterrupt:
-            future.cancel()
+            client.cancel(futures)
             raise
 
 
@@ -126,16 +139,17 @@ def _tasks(source: Any, scorer: Scorer, columns: Columns, delayed: Delayed) -> t
     if type(source).__name__ == "DataFrame" and hasattr(source, "to_delayed"):
         names = [str(name) for name in source.columns]
         job, _ = plan(Source("the frame", names, [], None), scorer, columns)
-        score = delayed(_score_frame, pure=False)
+        score = delayed(partial(_score_frame, job), pure=False)
         called = {str(name): name for name in source.columns}
         frame = source[[called[name] for name in job.columns.names]]
-        return "the frame", [score(job, part, i) for i, part in enumerate(frame.to_delayed())]
+        return "the frame", [score(part, i) for i, part in enumerate(frame.to_delayed())]
     opened = open_source(source)
     job, parts = plan(opened, scorer, columns)
-    score = delayed(_score_parts, pure=False)
     found = _for_workers(parts, opened.name)
     step = _parts_of_a_task(opened.rows or 0, len(found))
-    return opened.name, [score(job, found[i : i + step]) for i in range(0, len(found), step)]
+    spans = (found[i : i + step] for i in range(0, len(found), step))
+    # Arguments would be searched for collections of Dask, which takes longer than all else here.
+    return opened.name, [delayed(partial(_score_parts, job, span), pure=False)() for span in spans]
 
 
 def _for_workers(parts: Iterable[Part], name: str) -> list[Any]:
@@ -176,8 +190,8 @@ def _tasks_of_arrays(
     for name in names:
         array = arrays[name].rechunk({0: first.chunks[0], **dict.fromkeys(range(1, arrays[name].ndim), -1)})
         blocks.append(array.to_delayed().ravel())
-    score, begin, tasks = delayed(_score_arrays, pure=False), 0, []
+    score, begin, tasks = delayed(partial(_score_arrays, job, names), pure=False), 0, []
     for rows, *each in zip(first.chunks[0], *blocks, strict=True):
-        tasks.append(score(job, names, begin, *each))
+        tasks.append(score(begin, *each))
         begin += rows
     return "the arrays", tasks
