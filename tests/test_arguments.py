@@ -234,6 +234,44 @@ def test_out_that_overlaps_an_input(case, argument):
     np.testing.assert_array_equal(memory, before)
 
 
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("place", ["separate", "pred", "target"])
+def test_out_of_a_small_call(level, place, dtype, reduction):
+    rng = np.random.default_rng(0)
+    for size in (0, 1, N, 1000):
+        pred, target = rng.standard_normal((2, size)).astype(dtype)
+        value, grad = pl.Huber().value_and_grad(pred, target, reduction=reduction)
+        out = {"separate": np.full(size, 7, dtype), "pred": pred, "target": target}[place]
+        got, taken = pl.Huber().value_and_grad(pred, target, reduction=reduction, out=out)
+        assert taken is out
+        assert got == value
+        np.testing.assert_array_equal(out, grad, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "what"),
+    [
+        (lambda memory: memory[1:-1].view(), ValueError, "overlaps pred"),
+        (lambda memory: memory[2:].view(), ValueError, "overlaps target"),
+        (lambda memory: np.zeros(N, np.float64), TypeError, "dtype float64"),
+        (lambda memory: np.zeros(N + 1, np.float32), ValueError, "shape"),
+        (lambda memory: np.broadcast_to(np.float32(7), N), ValueError, "read-only"),
+        (lambda memory: [0.0] * N, TypeError, "got list"),
+        (lambda memory: np.zeros(4 * N + 1, np.uint8)[1:].view(np.float32), ValueError, "misaligned"),
+    ],
+)
+def test_wrong_out_of_a_small_call(make, error, what):
+    memory = np.arange(N + 2, dtype=np.float32)
+    pred, target = memory[:N], memory[2:] if what == "overlaps pred" else np.zeros(N, np.float32)
+    if what == "overlaps target":
+        pred, target = target, memory[1 : N + 1]
+    out, before = make(memory), memory.copy()
+    with pytest.raises(error, match=rf"^out: .*{what}"):
+        pl.MSE().value_and_grad(pred, target, out=out)
+    np.testing.assert_array_equal(memory, before)
+
+
 def test_out_that_is_an_input_of_another_type():
     memory = np.zeros(N)
     with pytest.raises(ValueError, match=r"^out: got an array that overlaps target"):

@@ -1,5 +1,9 @@
 #include "../kernels/elementwise.hpp"
 
+#include <algorithm>
+#include <functional>
+#include <numeric>
+
 #include "../kernels/weights.hpp"
 #include "arrays.hpp"
 #include "tally.hpp"
@@ -30,8 +34,8 @@ class Plan {
     }
   }
 
-  /// The whole call for few elements in plain arrays of one float type; None for anything else.
-  py::object small(py::handle pred, py::handle target, int want, py::handle reduction) const {
+  /// The whole call for few elements in plain arrays of one float type; None for anything else. `out` may take the gradient.
+  py::object small(py::handle pred, py::handle target, int want, py::handle reduction, py::handle out) const {
     const auto& api = py::detail::npy_api::get();
     const bool mean = is(reduction, "mean");
     if (!mean && !is(reduction, "sum")) return py::none();
@@ -39,17 +43,22 @@ class Plan {
     const auto* p = py::detail::array_proxy(pred.ptr());
     const auto* t = py::detail::array_proxy(target.ptr());
     constexpr int plain = py::detail::npy_api::NPY_ARRAY_C_CONTIGUOUS_ | py::detail::npy_api::NPY_ARRAY_ALIGNED_;
-    if (p->descr != t->descr || p->nd != t->nd || (p->flags & t->flags & plain) != plain) return py::none();
-    py::ssize_t size = 1;
-    for (int i = 0; i < p->nd; ++i) {
-      if (p->dimensions[i] != t->dimensions[i]) return py::none();
-      size *= p->dimensions[i];
-    }
+    if (!alike(p, t) || (p->flags & t->flags & plain) != plain) return py::none();
+    const py::ssize_t size = std::accumulate(p->dimensions, p->dimensions + p->nd, py::ssize_t{1}, std::multiplies{});
     if (size > small_size) return py::none();
+    if (!out.is_none()) {
+      constexpr int writeable = plain | py::detail::npy_api::NPY_ARRAY_WRITEABLE_;
+      if (Py_TYPE(out.ptr()) != api.PyArray_Type_) return py::none();
+      const auto* o = py::detail::array_proxy(out.ptr());
+      const auto bytes = size * py::reinterpret_borrow<py::array>(pred).itemsize();
+      const auto apart = [&](const char* input) { return o->data + bytes <= input || input + bytes <= o->data; };
+      if (!alike(p, o) || (o->flags & writeable) != writeable || !apart(t->data) || (o->data != p->data && !apart(p->data)))
+        return py::none();
+    }
     static const PyObject* const float32 = py::dtype::of<float>().release().ptr();
     static const PyObject* const float64 = py::dtype::of<double>().release().ptr();
-    if (p->descr == float32) return run_small<float>(p, t, static_cast<std::size_t>(size), static_cast<Want>(want), mean);
-    if (p->descr == float64) return run_small<double>(p, t, static_cast<std::size_t>(size), static_cast<Want>(want), mean);
+    if (p->descr == float32) return run_small<float>(p, t, static_cast<std::size_t>(size), static_cast<Want>(want), mean, out);
+    if (p->descr == float64) return run_small<double>(p, t, static_cast<std::size_t>(size), static_cast<Want>(want), mean, out);
     return py::none();
   }
 
@@ -113,6 +122,11 @@ class Plan {
     return PyUnicode_Check(text.ptr()) && PyUnicode_CompareWithASCIIString(text.ptr(), word) == 0;
   }
 
+  /// Whether the two are of one type and shape.
+  static bool alike(const py::detail::PyArray_Proxy* a, const py::detail::PyArray_Proxy* b) {
+    return a->descr == b->descr && a->nd == b->nd && std::equal(a->dimensions, a->dimensions + a->nd, b->dimensions);
+  }
+
   template <class T>
   static T* data(const py::detail::PyArray_Proxy* array) {
     return reinterpret_cast<T*>(array->data);
@@ -129,7 +143,7 @@ class Plan {
 
   template <class T>
   py::object run_small(const py::detail::PyArray_Proxy* pred, const py::detail::PyArray_Proxy* target, std::size_t size, Want want,
-                       bool mean) const {
+                       bool mean, py::handle out) const {
     const double scale = mean ? (size ? coefficient_ / static_cast<double>(size) : 0.0) : coefficient_;
     Block<T> block;
     block.size = size;
@@ -142,7 +156,7 @@ class Plan {
     }
     py::object grad, hess;
     if (want >= Want::grad) {
-      grad = like(pred);
+      grad = out.is_none() ? like(pred) : py::reinterpret_borrow<py::object>(out);
       block.grad[0] = {.to = data<T>(py::detail::array_proxy(grad.ptr())), .scale = static_cast<T>(scale)};
     }
     if (want >= Want::hess) {

@@ -26,6 +26,12 @@ PYLOSS_INLINE simd::Pack<T> load(const Block<T>& block, std::size_t i, Lanes lan
   return block.input[I].load(i, lanes);
 }
 
+template <std::size_t I, class T>
+PYLOSS_INLINE void prefetch(const Block<T>& block, std::size_t i) {
+  const Input<T>& input = block.input[I];
+  simd::prefetch_ahead(input.at + (I < 2 ? i : i & input.mask));
+}
+
 /// The derivative by input K of those that have derivatives.
 template <std::size_t K, class V>
 PYLOSS_INLINE V by(V only) {
@@ -53,8 +59,10 @@ void kernel(const double* parameters, const Block<T>& at, double* sums) {
   const Block<T> block = at;  // a local copy: the stores below cannot change it, which the compiler now knows
   simd::SumOfFew<T> sum(sums);
   simd::for_each_pack<T>(block.size, [&](std::size_t i, auto place, auto lanes) PYLOSS_INLINE_LAMBDA {
-    const auto terms = [&]<std::size_t... I>(std::index_sequence<I...>)
-                           PYLOSS_INLINE_LAMBDA { return loss(load<I>(block, i, lanes)...); }(std::make_index_sequence<arity<Loss, V>()>{});
+    const auto terms = [&]<std::size_t... I>(std::index_sequence<I...>) PYLOSS_INLINE_LAMBDA {
+      if constexpr (place == 0) (prefetch<I>(block, i), ...);
+      return loss(load<I>(block, i, lanes)...);
+    }(std::make_index_sequence<arity<Loss, V>()>{});
     sum.add(i, place, lanes.or_zero(terms.value));
     if (block.value) lanes.store(block.value + i, terms.value);
     [&]<std::size_t... K>(std::index_sequence<K...>) PYLOSS_INLINE_LAMBDA {

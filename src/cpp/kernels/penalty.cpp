@@ -25,6 +25,7 @@ void kernel(const Loss& loss, double step, const std::array<const T*, sizeof...(
   } else {
     simd::SumOfFew<T> sum(sums);
     simd::for_each_pack<T>(size, [&](std::size_t i, auto place, auto lanes) PYLOSS_INLINE_LAMBDA {
+      if constexpr (place == 0) (simd::prefetch_ahead(at[I] + i), ...);
       const Terms<V> terms = loss(lanes.load(at[I] + i)...);
       sum.add(i, place, lanes.or_zero(terms.value));
       if constexpr (want >= PenaltyWant::grad) lanes.store(grad + i, terms.grad);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "../losses/registry.hpp"
+#include "buffer.hpp"
 #include "parameters.hpp"
 
 namespace pyloss {
@@ -44,15 +45,15 @@ class RowSumsOf final : public RowSums<T> {
   bool has_teacher() const override { return Loss::teacher; }
   bool label_alone() const override { return Loss::label_alone && labels_; }
 
-  void start_tile(std::span<const Start> rows, std::size_t classes, bool labels) override {
+  void start_tile(std::span<const Start> rows, std::size_t classes, bool labels, bool keeps) override {
     tile_ = true;
-    reset(classes, labels);
+    reset(classes, labels, keeps);
     for (std::size_t i = 0; i < tile_rows; ++i) start(i, i < rows.size() ? rows[i] : Start{});
   }
 
-  void start_row(const Start& row, std::size_t classes, bool labels) override {
+  void start_row(const Start& row, std::size_t classes, bool labels, bool keeps) override {
     tile_ = false;
-    reset(classes, labels);
+    reset(classes, labels, keeps);
     for (std::size_t i = 0; i < tile_rows; ++i) start(i, row);
   }
 
@@ -95,7 +96,8 @@ class RowSumsOf final : public RowSums<T> {
     for (std::size_t i = 0; i < (tile_ ? tile_rows : 1); i += Rows::lanes) {
       const Rows label_x = Rows::load(label_x_ + i);
       const Element<Rows> element{label_x, Rows::load(on_ + i), 0.0, label_x == label_x};
-      const auto terms = loss_.add(element, facts_of_rows(i));
+      const auto row = facts_of_rows(i);
+      const auto terms = add_terms(loss_, element, row, costly(loss_, element, row));
       for (std::size_t s = 0; s < Loss::sums; ++s) terms[s].store(sum_[s] + i);
     }
   }
@@ -130,7 +132,15 @@ class RowSumsOf final : public RowSums<T> {
     }
   }
 
-  void reset(std::size_t classes, bool labels) {
+  void reset(std::size_t classes, bool labels, bool keeps) {
+    if constexpr (Loss::costs != 0) {
+      keeps_ = keeps;
+      const std::size_t size = tile_ ? classes * tile_rows : classes;
+      if (keeps && size > kept_size_) {
+        for (auto& each : kept_) each = Buffer<T>(size);
+        kept_size_ = size;
+      }
+    }
     classes_ = static_cast<double>(classes);
     labels_ = labels;
     for (auto& lead : lead_) std::fill_n(lead, tile_rows, Loss::lead_kind == Lead::sum ? 0.0 : -simd::infinity<double>);
@@ -209,6 +219,16 @@ class RowSumsOf final : public RowSums<T> {
     }
   }
 
+  /// What follows the block in memory is wanted next.
+  PYLOSS_INLINE void prefetch_what_follows(const RowBlock<T>& block, std::size_t at) const {
+    if (tile_) return;
+    __builtin_prefetch(block.x + block.size + at);
+    if constexpr (Loss::targets != Targets::none && Loss::targets != Targets::labels) {
+      if (!labels_) __builtin_prefetch(block.target.at + block.size + at);
+    }
+    if constexpr (Loss::teacher) __builtin_prefetch(block.teacher + block.size + at);
+  }
+
   static PYLOSS_INLINE void add_to(Adder& sum, std::size_t at, auto place, V a) {
     if constexpr (sizeof(T) == 4) {
       sum.add(at, place, a);
@@ -255,14 +275,34 @@ class RowSumsOf final : public RowSums<T> {
     }
   }
 
-  /// Adds up terms(element, facts), of which there are `count`.
+  /// What a loss knows of an element besides; nothing for most.
+  template <class W, class RowOf>
+  static PYLOSS_INLINE std::array<W, Loss::costs> costly(const Loss& loss, const Element<W>& e, const RowOf& row) {
+    if constexpr (Loss::costs != 0) {
+      return loss.costly(e, row);
+    } else {
+      return {};
+    }
+  }
+
+  template <class W, class RowOf>
+  static PYLOSS_INLINE auto add_terms(const Loss& loss, const Element<W>& e, const RowOf& row, const std::array<W, Loss::costs>& known) {
+    if constexpr (Loss::costs != 0) {
+      return loss.add(e, row, known);
+    } else {
+      return loss.add(e, row);
+    }
+  }
+
+  /// Adds up terms(at, lanes, element, facts), of which there are `count`.
   template <bool labels, std::size_t count, class Terms>
   PYLOSS_INLINE void sum_pass(const RowBlock<T>& block, Terms&& terms_of) {
     auto sums = adders<Adder, count>(sum_);
     walk<labels>(
         block, [&](std::size_t i) { return facts(i); },
         [&](std::size_t at, auto place, auto lanes, const Element<V>& e, const Facts& row) PYLOSS_INLINE_LAMBDA {
-          const auto terms = terms_of(e, row);
+          if constexpr (place == 0) prefetch_what_follows(block, at);
+          const auto terms = terms_of(at, lanes, e, row);
           for (std::size_t s = 0; s < count; ++s) add_to(sums[s], at, place, lanes.or_zero(terms[s]));
         });
     for (std::size_t s = 0; s < count; ++s) sums[s].store(sum_[s]);
@@ -271,13 +311,20 @@ class RowSumsOf final : public RowSums<T> {
   template <bool labels>
   [[gnu::flatten]] void total_pass(const RowBlock<T>& block) {
     const Loss loss = loss_;
-    sum_pass<labels, Loss::totals>(block, [&](const Element<V>& e, const Facts& row) PYLOSS_INLINE_LAMBDA { return loss.total(e, row); });
+    sum_pass<labels, Loss::totals>(
+        block, [&](std::size_t, auto, const Element<V>& e, const Facts& row) PYLOSS_INLINE_LAMBDA { return loss.total(e, row); });
   }
 
   template <bool labels>
   [[gnu::flatten]] void add_pass(const RowBlock<T>& block) {
     const Loss loss = loss_;
-    sum_pass<labels, Loss::sums>(block, [&](const Element<V>& e, const Facts& row) PYLOSS_INLINE_LAMBDA { return loss.add(e, row); });
+    sum_pass<labels, Loss::sums>(block, [&](std::size_t at, auto lanes, const Element<V>& e, const Facts& row) PYLOSS_INLINE_LAMBDA {
+      const auto known = costly(loss, e, row);
+      if constexpr (Loss::costs != 0) {
+        for (std::size_t k = 0; keeps_ && k < Loss::costs; ++k) lanes.store(kept_[k].data() + at, known[k]);
+      }
+      return add_terms(loss, e, row, known);
+    });
   }
 
   struct Derive {
@@ -287,6 +334,14 @@ class RowSumsOf final : public RowSums<T> {
   };
 
   template <bool labels, bool second>
+  void derive_pass(const RowBlock<T>& block, T* grad, T* hess) const {
+    if constexpr (Loss::costs != 0) {
+      if (keeps_) return derive_pass<labels, second, true>(block, grad, hess);
+    }
+    derive_pass<labels, second, false>(block, grad, hess);
+  }
+
+  template <bool labels, bool second, bool kept>
   [[gnu::flatten]] void derive_pass(const RowBlock<T>& block, T* grad, T* hess) const {
     const Loss loss = loss_;
     walk<labels>(
@@ -297,15 +352,27 @@ class RowSumsOf final : public RowSums<T> {
           return prepared;
         },
         [&](std::size_t at, auto, auto lanes, const Element<V>& e, const Derive& prepared) PYLOSS_INLINE_LAMBDA {
-          const auto terms = loss.derive(e, prepared.row, prepared.factor);
+          const auto terms = [&] PYLOSS_INLINE_LAMBDA {
+            if constexpr (Loss::costs == 0) {
+              return loss.derive(e, prepared.row, prepared.factor);
+            } else if constexpr (kept) {
+              std::array<V, Loss::costs> known;
+              for (std::size_t k = 0; k < Loss::costs; ++k) known[k] = lanes.load(kept_[k].data() + at);
+              return loss.derive(e, prepared.row, prepared.factor, known);
+            } else {
+              return loss.derive(e, prepared.row, prepared.factor, loss.costly(e, prepared.row));
+            }
+          }();
           lanes.store(grad + at, terms.grad * prepared.scale);
           if constexpr (second) lanes.store(hess + at, terms.hess * prepared.scale);
         });
   }
 
   Loss loss_;
-  bool tile_ = false, labels_ = false;
+  bool tile_ = false, labels_ = false, keeps_ = false;
   double classes_ = 0.0;
+  std::array<Buffer<T>, Loss::costs> kept_;
+  std::size_t kept_size_ = 0;
   // One for each row of a tile; of a single row, the same in all.
   double label_[tile_rows], on_[tile_rows], label_x_[tile_rows], scale_[tile_rows], value_[tile_rows];
   // One more than there are, for losses that have none.

@@ -74,6 +74,7 @@ class Outgoing {
   /// `from` must stay until finish().
   void start(T* to, const T* from, std::size_t size) {
     *this = Outgoing(to, from, size);
+    __builtin_prefetch(to + size, 1);  // rows may share a line, which is not streamed: waiting for it would hold up the stores behind
     const std::size_t ahead = (-reinterpret_cast<std::uintptr_t>(to) % simd::native_bytes) / sizeof(T);
     for (; at_ < std::min(ahead, size); ++at_) to[at_] = from[at_];
   }
@@ -555,7 +556,7 @@ class Worker {
     const bool taught = sums.has_teacher();
     if (taught) transpose(call_.teacher, first, count, teacher_.data());
     const RowBlock<T> block{scores_.data(), {targets_.data()}, taught ? teacher_.data() : nullptr, 0, classes_};
-    sums.start_tile({starts.data(), count}, classes_, call_.labels);
+    sums.start_tile({starts.data(), count}, classes_, call_.labels, call_.want != Want::value);
     sums.lead(block);
     sums.finish_lead();
     sums.total(block);
@@ -689,7 +690,8 @@ class Worker {
   /// A single row may take minutes.
   bool stopped() { return is_caller_ ? interrupt_.check() : interrupt_.requested(); }
 
-  bool keeps() const { return classes_ <= row_block<T> && components_.size() == 1; }
+  bool one_block() const { return classes_ <= row_block<T>; }
+  bool keeps() const { return one_block() && components_.size() == 1; }
 
   void long_row(std::size_t row, std::size_t i, double* sums) {
     there_ = call_.scores.template side_by_side<T>(row * classes_, classes_);
@@ -811,7 +813,7 @@ class Worker {
     };
     T label_x = T{0};
     if (call_.labels) call_.scores.read(row * classes_ + static_cast<std::size_t>(labels_[i]), 1, &label_x);
-    sums.start_row(start_of(k, i, &label_x), classes_, call_.labels);
+    sums.start_row(start_of(k, i, &label_x), classes_, call_.labels, one_block() && call_.want != Want::value);
     if (sums.has_lead()) for_each_block([&](const RowBlock<T>& block) { sums.lead(block); });
     sums.finish_lead();
     if (sums.has_totals()) for_each_block([&](const RowBlock<T>& block) { sums.total(block); });

@@ -230,7 +230,8 @@ struct AdaCos : OfCosines {
 };
 
 // Losses that add up terms of a row's elements. What an element needs to know of its row is found first (`lead`, the largest or the sum of
-// something over the row); then `add` gives what is to be added up, `finish` the row's value and factors, `derive` the derivatives.
+// something over the row); then `add` gives what is to be added up, `finish` the row's value and factors, `derive` the derivatives. What
+// `costly` returns goes to both `add` and `derive`.
 
 /// A score x with its target weight a and the teacher's score; in a labelled row, a is 0 but for the label.
 template <class V>
@@ -269,6 +270,7 @@ struct OfElements {
   static constexpr std::size_t leads = 0, sums = 1, factors = 0;
   static constexpr std::size_t totals = 0,
                                from_totals = 0;  // sums that `total` adds up before, and the leads that `normalise` makes of them
+  static constexpr std::size_t costs = 0;        // numbers that `costly` returns
   static constexpr bool label_alone = false;     // whether of a labelled row only the label's element has something to add
   static constexpr Targets targets = Targets::either;
   static constexpr bool teacher = false;
@@ -368,21 +370,26 @@ struct KLDiv : OfElements {
 struct JSDiv : OfElements {
   static constexpr auto name = "js_div";
   static constexpr Targets targets = Targets::probabilities;
+  static constexpr std::size_t costs = 2;
 
+  /// q, and q log(q / m).
   template <class V>
-  std::array<V, 1> add(const Element<V>& e, const NoLead<V>&) const {
-    const Mix<V> mix(e);
-    return {0.5 * (times_or_zero(e.a, mix.log_t()) + times_or_zero(mix.q, mix.log_q()))};
+  std::array<V, 2> costly(const Element<V>& e, const NoLead<V>&) const {
+    const Mix<V> mix(e, exp(e.x));
+    return {mix.q, times_or_zero(mix.q, mix.log_q())};
+  }
+  template <class V>
+  std::array<V, 1> add(const Element<V>& e, const NoLead<V>&, const std::array<V, 2>& known) const {
+    return {0.5 * (times_or_zero(e.a, Mix<V>(e, known[0]).log_t()) + known[1])};
   }
   template <class V>
   RowSum<V, 0> finish(const std::array<V, 1>& sum, const NoLead<V>&) const {
     return {sum[0], {}};
   }
   template <class V>
-  ScoreTerms<V> derive(const Element<V>& e, const NoLead<V>&, const std::array<V, 0>&) const {
-    const Mix<V> mix(e);
-    const V log_q = mix.log_q();
-    return {0.5 * times_or_zero(mix.q, log_q), 0.5 * times_or_zero(mix.q, log_q + e.a / mix.both)};
+  ScoreTerms<V> derive(const Element<V>& e, const NoLead<V>&, const std::array<V, 0>&, const std::array<V, 2>& known) const {
+    const V q = known[0], grad = 0.5 * known[1];
+    return {grad, grad + 0.5 * times_or_zero(q, e.a / (q + e.a))};
   }
 
  private:
@@ -390,25 +397,27 @@ struct JSDiv : OfElements {
   struct Mix {
     V q, t, both, d;
 
-    explicit Mix(const Element<V>& e) : q(exp(e.x)), t(e.a), both(q + t), d(select(both == 0.0, 0.0, (q - t) / both)) {}
+    Mix(const Element<V>& e, V exp_x) : q(exp_x), t(e.a), both(q + t), d(select(both == 0.0, 0.0, (q - t) / both)) {}
     /// Of q / m and t / m.
     V log_q() const { return log1p_of_both(d, q / (0.5 * both)); }
     V log_t() const { return log1p_of_both(-d, t / (0.5 * both)); }
   };
 };
 
-/// exp((x - max) / temperature), the sums that its softmax needs, and what they tell.
+/// x - max, which is 0 of the max itself, also where it is infinite.
+template <class V>
+V from_largest(V x, V max) {
+  return select(x == max, 0.0, x - max);
+}
+
+/// exp(x - max), or a root of it, the sums that its softmax needs, and what they tell.
 template <class V>
 struct Exponentiated {
   decltype(V{} == V{}) largest;
   V below, e;
 
-  /// An infinite max is no distance from itself.
-  Exponentiated(V x, V max, double temperature = 1.0) : largest(x == max) {
-    below = select(largest, 0.0, x - max);
-    if (temperature != 1.0) below = below / temperature;
-    e = exp_nonpositive(below);
-  }
+  Exponentiated(V x, V max) : Exponentiated(x, max, exp_nonpositive(from_largest(x, max))) {}
+  Exponentiated(V x, V max, V known) : largest(x == max), below(from_largest(x, max)), e(known) {}
 
   V other() const { return select(largest, 0.0, e); }
   V tie() const { return select(largest, 1.0, 0.0); }
@@ -430,6 +439,7 @@ V complement(const Exponentiated<V>& x, V p, V not_p_of_max) {
 struct Entropy : OfElements {
   static constexpr auto name = "entropy";
   static constexpr std::size_t leads = 1, sums = 3, factors = 3;
+  static constexpr std::size_t costs = 1;
   static constexpr Targets targets = Targets::none;
 
   template <class V>
@@ -437,8 +447,12 @@ struct Entropy : OfElements {
     return {e.x};
   }
   template <class V>
-  std::array<V, 3> add(const Element<V>& e, const RowFacts<V, 1>& row) const {
-    const Exponentiated<V> x(e.x, row.lead[0]);
+  std::array<V, 1> costly(const Element<V>& e, const RowFacts<V, 1>& row) const {
+    return {exp_nonpositive(from_largest(e.x, row.lead[0]))};
+  }
+  template <class V>
+  std::array<V, 3> add(const Element<V>& e, const RowFacts<V, 1>& row, const std::array<V, 1>& known) const {
+    const Exponentiated<V> x(e.x, row.lead[0], known[0]);
     return {x.other(), x.tie(), times_or_zero(x.e, -x.below)};
   }
   template <class V>
@@ -447,8 +461,9 @@ struct Entropy : OfElements {
     return {log1p(others) + mean, {inverse, others * inverse, mean}};
   }
   template <class V>
-  ScoreTerms<V> derive(const Element<V>& e, const RowFacts<V, 1>& row, const std::array<V, 3>& factor) const {
-    const Exponentiated<V> x(e.x, row.lead[0]);
+  ScoreTerms<V> derive(const Element<V>& e, const RowFacts<V, 1>& row, const std::array<V, 3>& factor,
+                       const std::array<V, 1>& known) const {
+    const Exponentiated<V> x(e.x, row.lead[0], known[0]);
     const V p = x.e * factor[0], above = -x.below - factor[2], grad = times_or_zero(p, above);
     return {grad, times_or_zero(p, complement(x, p, factor[1]) * (above - 1.0) - grad)};
   }
@@ -629,7 +644,7 @@ struct MultiHinge : OfElements {
 /// alpha times the cross-entropy, plus (1 - alpha) T² times the divergence of the softmax at temperature T from the teacher's.
 struct Distillation : OfElements {
   static constexpr auto name = "distillation";
-  static constexpr std::size_t leads = 2, sums = 8, factors = 7;
+  static constexpr std::size_t leads = 2, sums = 8, factors = 7, costs = 3;
   static constexpr bool teacher = true;
   double temperature, alpha;
 
@@ -638,22 +653,30 @@ struct Distillation : OfElements {
     return {e.x, e.teacher};
   }
   template <class V>
-  std::array<V, 8> add(const Element<V>& e, const RowFacts<V, 2>& row) const {
-    const Exponentiated<V> p(e.x, row.lead[0]), s(e.x, row.lead[0], temperature), q(e.teacher, row.lead[1], temperature);
-    return {p.other(), p.tie(), e.a, times_or_zero(e.a, -p.below), s.other(), q.other(), q.tie(), times_or_zero(q.e, q.below - s.below)};
+  std::array<V, 3> costly(const Element<V>& e, const RowFacts<V, 2>& row) const {
+    const V of_student = from_largest(e.x, row.lead[0]), of_teacher = from_largest(e.teacher, row.lead[1]);
+    return {exp_nonpositive(of_student), exp_nonpositive(of_student / temperature), exp_nonpositive(of_teacher / temperature)};
+  }
+  template <class V>
+  std::array<V, 8> add(const Element<V>& e, const RowFacts<V, 2>& row, const std::array<V, 3>& known) const {
+    const Softmaxes<V> of(e, row, known);
+    const auto& [p, s, q] = of;
+    return {p.other(), p.tie(), e.a, times_or_zero(e.a, -p.below), s.other(), q.other(), q.tie(), times_or_zero(q.e, q.below - p.below)};
   }
   template <class V>
   RowSum<V, 7> finish(const std::array<V, 8>& sum, const RowFacts<V, 2>& row) const {
     const V p = all_but_one(sum[0], sum[1], row.lead[0]), s = all_but_one(sum[4], sum[1], row.lead[0]),
             q = all_but_one(sum[5], sum[6], row.lead[1]);
     const V of_p = 1.0 / (1.0 + p), of_s = 1.0 / (1.0 + s), of_q = 1.0 / (1.0 + q);
-    const V entropy = sum[2] * log1p(p) + sum[3], divergence = sum[7] * of_q - log1p(q) + log1p(s);
+    const V entropy = sum[2] * log1p(p) + sum[3], divergence = sum[7] / temperature * of_q - log1p(q) + log1p(s);
     const V value = times_or_zero(V(alpha), entropy) + times_or_zero(V((1.0 - alpha) * temperature * temperature), divergence);
     return {value, {of_p, p * of_p, sum[2], of_s, s * of_s, of_q, q * of_q}};
   }
   template <class V>
-  ScoreTerms<V> derive(const Element<V>& e, const RowFacts<V, 2>& row, const std::array<V, 7>& factor) const {
-    const Exponentiated<V> of_p(e.x, row.lead[0]), of_s(e.x, row.lead[0], temperature), of_q(e.teacher, row.lead[1], temperature);
+  ScoreTerms<V> derive(const Element<V>& e, const RowFacts<V, 2>& row, const std::array<V, 7>& factor,
+                       const std::array<V, 3>& known) const {
+    const Softmaxes<V> of(e, row, known);
+    const auto& [of_p, of_s, of_q] = of;
     const V p = of_p.e * factor[0], s = of_s.e * factor[3], q = of_q.e * factor[5], mass = factor[2];
     const V not_p = complement(of_p, p, factor[1]), not_s = complement(of_s, s, factor[4]), not_q = complement(of_q, q, factor[6]);
     // Near 1, probabilities differ by what they lack.
@@ -661,6 +684,16 @@ struct Distillation : OfElements {
     const V by_teacher = select(of_s.largest, not_q - not_s, s - q);
     return {alpha * by_target + (1.0 - alpha) * temperature * by_teacher, alpha * mass * p * not_p + (1.0 - alpha) * s * not_s};
   }
+
+ private:
+  /// Of the scores; of the scores, and of the teacher's, over the temperature.
+  template <class V>
+  struct Softmaxes {
+    Exponentiated<V> p, s, q;
+
+    Softmaxes(const Element<V>& e, const RowFacts<V, 2>& row, const std::array<V, 3>& known)
+        : p(e.x, row.lead[0], known[0]), s(e.x, row.lead[0], known[1]), q(e.teacher, row.lead[1], known[2]) {}
+  };
 };
 
 }  // namespace pyloss

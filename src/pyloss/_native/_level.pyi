@@ -36,7 +36,9 @@ class ElementwisePlan:
         float64: bool,
         threads: int,
     ) -> list[float]: ...
-    def small(self, pred: typing.Any, target: typing.Any, want: int, reduction: typing.Any, /) -> typing.Any: ...
+    def small(
+        self, pred: typing.Any, target: typing.Any, want: int, reduction: typing.Any, out: typing.Any, /
+    ) -> typing.Any: ...
     def tally(
         self,
         inputs: collections.abc.Sequence[Operand],

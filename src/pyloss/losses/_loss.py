@@ -165,9 +165,9 @@ class PredictionLoss(Loss):
     def _names(self) -> tuple[str, ...]:
         return self.inputs
 
-    @abstractmethod
-    def _small(self, pred: ArrayLike, target: ArrayLike, want: int, reduction: object) -> Any:
+    def _small(self, pred: ArrayLike, target: ArrayLike, want: int, reduction: object, out: object) -> Any:
         """Return the result of a small plain call, or None if it is not one."""
+        return None
 
     @abstractmethod
     def _sum(self, terms: tuple[tuple[float, PredictionLoss], ...]) -> PredictionLoss:
@@ -273,7 +273,7 @@ class PredictionLoss(Loss):
             Naming the argument, what came and what is wanted. Nothing has been written then.
         """
         if weight is None and out is None and not inputs and not named:
-            small = self._small(pred, target, VALUE, reduction)
+            small = self._small(pred, target, VALUE, reduction, None)
             if small is not None:
                 return small  # type: ignore[no-any-return]
         return self._compute(VALUE, self._bind(pred, target, inputs, named), weight, reduction, out)[0]  # type: ignore[no-any-return]
@@ -315,8 +315,8 @@ class PredictionLoss(Loss):
             has gradients by several inputs, a tuple in the order of the inputs, each of the dtype and shape of its own
             (with "none" of the shape of `pred`).
         """
-        if weight is None and out is None and not inputs and not named:
-            small = self._small(pred, target, GRAD, reduction)
+        if weight is None and not inputs and not named:
+            small = self._small(pred, target, GRAD, reduction, out)
             if small is not None:
                 return small  # type: ignore[no-any-return]
         return self._compute(GRAD, self._bind(pred, target, inputs, named), weight, reduction, out)
@@ -365,7 +365,7 @@ class PredictionLoss(Loss):
             First and second derivatives of the reduced value; dtype and shape of `pred`, or tuples as above.
         """
         if weight is None and out is None and not inputs and not named and curvature == "exact":
-            small = self._small(pred, target, HESS, reduction)
+            small = self._small(pred, target, HESS, reduction, None)
             if small is not None:
                 return small  # type: ignore[no-any-return]
         return self._compute(HESS, self._bind(pred, target, inputs, named), weight, reduction, out, curvature)

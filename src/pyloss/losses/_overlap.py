@@ -50,9 +50,6 @@ class RegionLoss(PredictionLoss):
     def _parameters(self) -> list[float]:
         return kernel_parameters(self)
 
-    def _small(self, pred: ArrayLike, target: ArrayLike, want: int, reduction: object) -> Any:
-        return None
-
     def _sum(self, terms: tuple[tuple[float, PredictionLoss], ...]) -> PredictionLoss:
         return RegionSum(terms)
 

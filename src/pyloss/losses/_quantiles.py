@@ -20,9 +20,6 @@ class OfQuantiles(PredictionLoss):
     def _check_kernel(cls) -> None:
         check_kernels(cls, kernels.quantile_losses(), (cls.name,))
 
-    def _small(self, pred: ArrayLike, target: ArrayLike, want: int, reduction: object) -> Any:
-        return None
-
     def _sum(self, terms: tuple[tuple[float, PredictionLoss], ...]) -> PredictionLoss:
         return QuantilesSum(terms)
 

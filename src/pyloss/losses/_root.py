@@ -59,7 +59,7 @@ class RootLoss(Elementwise):
     def _coefficient(self) -> float:
         return math.fsum(coefficient for coefficient, _ in self._terms)
 
-    def _small(self, pred: ArrayLike, target: ArrayLike, want: int, reduction: object) -> Any:
+    def _small(self, pred: ArrayLike, target: ArrayLike, want: int, reduction: object, out: object) -> Any:
         return None
 
     def _best_constant(self, target: ArrayLike, weight: ArrayLike) -> Any:

@@ -114,9 +114,6 @@ class Rowwise(PredictionLoss):
             return kept
         return np.where(kept, np.asarray(of_classes)[np.where(kept, target, 0)], 0.0)
 
-    def _small(self, pred: ArrayLike, target: ArrayLike, want: int, reduction: object) -> Any:
-        return None
-
     def _sum(self, terms: tuple[tuple[float, PredictionLoss], ...]) -> PredictionLoss:
         return RowwiseSum(terms)
 
