@@ -1,6 +1,7 @@
 // Distances as sums over the features of a pair. step() adds a feature to the sums, merge() joins sums over different features, finish()
 // turns them into the distance, slope() is the distance's derivative by x; all metrics are symmetric, so slope(y, x) is that by y. A
-// feature in which both are 0 adds nothing. `passes` is how often a tile is walked so that the sums of a pass fit the registers.
+// feature in which both are 0 adds nothing. `passes` is how often a tile is walked so that the sums of a pass fit the registers, `steps`
+// how many features are added between two jumps.
 #pragma once
 
 #include <cstddef>
@@ -14,7 +15,7 @@ using simd::abs, simd::exp, simd::fma, simd::log, simd::log1p, simd::max, simd::
 
 /// What a metric of one sum is made of.
 struct OneSum {
-  static constexpr std::size_t sums = 1, passes = 1;
+  static constexpr std::size_t sums = 1, passes = 1, steps = 1;
   static constexpr bool differentiable = true, scale_free = false;
   template <class V>
   PYLOSS_INLINE V merge(V a, V b) const {
@@ -31,6 +32,7 @@ PYLOSS_INLINE V ratio(V a, V b) {
 /// sum x y. A similarity: the larger, the nearer.
 struct Inner : OneSum {
   static constexpr std::string_view name = "inner";
+  static constexpr std::size_t steps = 8;  // on an Intel Xeon 196 GFLOP/s a core of 128 features; 178 with 1, 183 with 4 and 16
   template <class V>
   PYLOSS_INLINE void step(V* sum, V x, V y) const {
     sum[0] = fma(x, y, sum[0]);

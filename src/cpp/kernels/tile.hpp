@@ -77,6 +77,10 @@ struct SideBySide {
   PYLOSS_INLINE T at(std::size_t k, std::integral_constant<std::size_t, Row>) const {
     return data[k * stride + Row];
   }
+  /// Where panels lie one behind the other.
+  PYLOSS_INLINE void prefetch_next(std::size_t k, std::size_t depth) const {
+    if constexpr (!std::is_same_v<Stride, std::size_t>) __builtin_prefetch(data + (k + depth) * stride);
+  }
 };
 
 /// The rows themselves, a stride apart. Every third has a pointer of its own, so that an address is that and at most twice the stride.
@@ -95,6 +99,7 @@ struct RowByRow {
     if constexpr (Row % 3 == 2) ++third[Row / 3];
     return a;
   }
+  PYLOSS_INLINE void prefetch_next(std::size_t, std::size_t) const {}
 };
 
 /// totals[s][row][column] = the s-th sum of `metric` over the features, `sums` of them for a pair. `b` has Tile::columns numbers for each
@@ -115,14 +120,18 @@ void accumulate(const Metric& metric, Rows a, const T* b, Stride b_stride, std::
       });
       const std::size_t end = std::min(begin + depth_block, depth);
       a.start(begin);
-      for (std::size_t k = begin; k < end; ++k) {
+      const auto add = [&](std::size_t k) PYLOSS_INLINE_LAMBDA {
+        a.prefetch_next(k, depth);
         V y[packs];
         unrolled<packs>([&](auto p) PYLOSS_INLINE_LAMBDA { y[p] = V::load(b + k * b_stride + p * V::lanes); });
         unrolled<together>([&](auto r) PYLOSS_INLINE_LAMBDA {
           const V x = V::all(a.at(k, std::integral_constant<std::size_t, first + r>{}));
           unrolled<packs>([&](auto p) PYLOSS_INLINE_LAMBDA { metric.step(sum[r][p], x, y[p]); });
         });
-      }
+      };
+      std::size_t k = begin;
+      for (; k + Metric::steps <= end; k += Metric::steps) unrolled<Metric::steps>([&](auto i) PYLOSS_INLINE_LAMBDA { add(k + i); });
+      for (; k < end; ++k) add(k);
       unrolled<together>([&](auto r) PYLOSS_INLINE_LAMBDA {
         unrolled<packs>([&](auto p) PYLOSS_INLINE_LAMBDA {
           unrolled<sums>([&](auto s) PYLOSS_INLINE_LAMBDA {
