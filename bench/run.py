@@ -9,7 +9,6 @@ import argparse
 import datetime
 import gc
 import json
-import platform
 import random
 import statistics
 import time
@@ -26,7 +25,7 @@ from embedding_cases import GROUP as EMBEDDINGS
 from embedding_cases import Distances, embedding_cases
 from memory import extra_memory
 from plot import draw
-from roofline import Roof
+from roofline import Roof, cpu, slug
 
 HERE = Path(__file__).parent
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
@@ -168,16 +167,6 @@ def _measured(report: dict[str, Any]) -> str:
     )
 
 
-def _cpu() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
-
-
 def _versions() -> dict[str, str]:
     found = {}
     for name in ("numpy", "scipy", "scikit-learn", "torch", "jax", "faiss-cpu", "pytorch-metric-learning"):
@@ -209,7 +198,7 @@ def main() -> None:
     reads = [roof.read_read() for _ in range(21)]
     report: dict[str, Any] = {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "machine": {"cpu": _cpu(), "pyloss": pl.show_config(), "peers": _versions()},
+        "machine": {"cpu": cpu(), "pyloss": pl.show_config(), "peers": _versions()},
         "roof": {
             "read, read, stream GB/s": 12 * roof.size / statistics.median(streams) / 1e9,
             "read GB/s": 8 * roof.size / statistics.median(reads) / 1e9,
@@ -235,9 +224,8 @@ def main() -> None:
     print(text, rest, sep="\n\n")
     if options.quick or not (HERE.parent / "README.md").exists():  # installed, not in its repository
         return
-    cpu = "-".join(report["machine"]["cpu"].lower().replace("(r)", "").split())
     (HERE / "results").mkdir(exist_ok=True)
-    (HERE / "results" / f"{report['date']}-{cpu}.json").write_text(
+    (HERE / "results" / f"{report['date']}-{slug(report['machine']['cpu'])}.json").write_text(
         json.dumps(report, indent=1) + "\n", encoding="utf-8"
     )
     for path, told in ((HERE.parent / "README.md", text), (HERE.parent / "docs" / "benchmark.md", rest)):

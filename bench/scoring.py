@@ -29,6 +29,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 import pyloss as pl
+from roofline import cpu, slug
 
 os.environ.setdefault("POLARS_MAX_THREADS", "2")
 THREE = ["mse", "mae", "quantile:q=0.9"]
@@ -270,7 +271,7 @@ def table(report: dict[str, Any]) -> str:
             "",
             f"Peak memory of the process: {peaks}. Dask, five losses: {dask}.",
             "",
-            f"{report['date']}, two threads; {versions}.",
+            f"{report['cpu']}, {report['date']}, two threads; {versions}.",
         ]
     )
 
@@ -295,6 +296,7 @@ def main() -> None:
     check(paths[0])
     report: dict[str, Any] = {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "cpu": cpu(),
         "millions": options.rows,
         "peers": {
             name: version(name) for name in ("pyarrow", "polars", "duckdb", "pandas", "scikit-learn", "distributed")
@@ -316,7 +318,7 @@ def main() -> None:
     print(text)
     if options.rows < 20 or not (HERE.parent / "README.md").exists():
         return
-    (HERE / "results" / f"{report['date']}-scoring.json").write_text(
+    (HERE / "results" / f"{report['date']}-{slug(report['cpu'])}-scoring.json").write_text(
         json.dumps(report, indent=1) + "\n", encoding="utf-8"
     )
     readme = HERE.parent / "README.md"
