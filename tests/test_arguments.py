@@ -249,6 +249,16 @@ def test_out_of_a_small_call(level, place, dtype, reduction):
         np.testing.assert_array_equal(out, grad, strict=True)
 
 
+@pytest.mark.parametrize("weight", [None, 1.0])
+def test_out_is_pred_whatever_the_strides_of_axes_of_one(weight):
+    memory = np.arange(N, dtype=np.float32)
+    value, grad = pl.MSE().value_and_grad(memory[None], np.ones((1, N), np.float32), weight=weight)
+    out = memory.reshape(1, N)
+    got, _ = pl.MSE().value_and_grad(memory[None], np.ones((1, N), np.float32), weight=weight, out=out)
+    assert got == value
+    np.testing.assert_array_equal(memory, grad[0])
+
+
 @pytest.mark.parametrize(
     ("make", "error", "what"),
     [

@@ -419,6 +419,7 @@ def test_errors_are_those_of_one_process(make, cluster, client, tmp_path, monkey
         with pytest.raises(type(here.value)) as there:
             pl.score(source, losses, scheduler=scheduler, **asked)
         assert str(there.value) == str(here.value)
+        wait_until(lambda: not cluster.scheduler.tasks)
     wait_until(lambda: connected(cluster) == {client.id})
 
 

@@ -156,7 +156,7 @@ def same_memory(a: Array, b: Array) -> bool:
     return (
         a.__array_interface__["data"][0] == b.__array_interface__["data"][0]
         and a.shape == b.shape
-        and a.strides == b.strides
+        and all(s == t for s, t, size in zip(a.strides, b.strides, a.shape, strict=True) if size > 1)
         and a.itemsize == b.itemsize
     )
 

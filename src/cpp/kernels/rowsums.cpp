@@ -45,15 +45,20 @@ class RowSumsOf final : public RowSums<T> {
   bool has_teacher() const override { return Loss::teacher; }
   bool label_alone() const override { return Loss::label_alone && labels_; }
 
-  void start_tile(std::span<const Start> rows, std::size_t classes, bool labels, bool keeps) override {
+  void keep(std::size_t elements) override {
+    for (auto& each : kept_) each = Buffer<T>(elements);
+    keeps_ = true;
+  }
+
+  void start_tile(std::span<const Start> rows, std::size_t classes, bool labels) override {
     tile_ = true;
-    reset(classes, labels, keeps);
+    reset(classes, labels);
     for (std::size_t i = 0; i < tile_rows; ++i) start(i, i < rows.size() ? rows[i] : Start{});
   }
 
-  void start_row(const Start& row, std::size_t classes, bool labels, bool keeps) override {
+  void start_row(const Start& row, std::size_t classes, bool labels) override {
     tile_ = false;
-    reset(classes, labels, keeps);
+    reset(classes, labels);
     for (std::size_t i = 0; i < tile_rows; ++i) start(i, row);
   }
 
@@ -132,15 +137,7 @@ class RowSumsOf final : public RowSums<T> {
     }
   }
 
-  void reset(std::size_t classes, bool labels, bool keeps) {
-    if constexpr (Loss::costs != 0) {
-      keeps_ = keeps;
-      const std::size_t size = tile_ ? classes * tile_rows : classes;
-      if (keeps && size > kept_size_) {
-        for (auto& each : kept_) each = Buffer<T>(size);
-        kept_size_ = size;
-      }
-    }
+  void reset(std::size_t classes, bool labels) {
     classes_ = static_cast<double>(classes);
     labels_ = labels;
     for (auto& lead : lead_) std::fill_n(lead, tile_rows, Loss::lead_kind == Lead::sum ? 0.0 : -simd::infinity<double>);
@@ -219,7 +216,7 @@ class RowSumsOf final : public RowSums<T> {
     }
   }
 
-  /// What follows the block in memory is wanted next.
+  /// Of rows in the caller's memory, what follows the block is mostly wanted next; elsewhere asking costs little.
   PYLOSS_INLINE void prefetch_what_follows(const RowBlock<T>& block, std::size_t at) const {
     if (tile_) return;
     __builtin_prefetch(block.x + block.size + at);
@@ -275,7 +272,7 @@ class RowSumsOf final : public RowSums<T> {
     }
   }
 
-  /// What a loss knows of an element besides; nothing for most.
+  /// What `costly` of the loss returns; nothing for losses without it.
   template <class W, class RowOf>
   static PYLOSS_INLINE std::array<W, Loss::costs> costly(const Loss& loss, const Element<W>& e, const RowOf& row) {
     if constexpr (Loss::costs != 0) {
@@ -372,7 +369,6 @@ class RowSumsOf final : public RowSums<T> {
   bool tile_ = false, labels_ = false, keeps_ = false;
   double classes_ = 0.0;
   std::array<Buffer<T>, Loss::costs> kept_;
-  std::size_t kept_size_ = 0;
   // One for each row of a tile; of a single row, the same in all.
   double label_[tile_rows], on_[tile_rows], label_x_[tile_rows], scale_[tile_rows], value_[tile_rows];
   // One more than there are, for losses that have none.

@@ -43,9 +43,10 @@ class RowSums {
   /// Whether of rows with a label no element but the label's is to be added.
   virtual bool label_alone() const = 0;
 
-  /// `keeps`: whether what add() computes of elements shall be kept for derive(); only where there is one block.
-  virtual void start_tile(std::span<const Start> rows, std::size_t classes, bool labels, bool keeps) = 0;
-  virtual void start_row(const Start& row, std::size_t classes, bool labels, bool keeps) = 0;
+  /// From now on every row, or tile, is one block of so many elements, and derive() follows: what add() computes is kept for it.
+  virtual void keep(std::size_t elements) = 0;
+  virtual void start_tile(std::span<const Start> rows, std::size_t classes, bool labels) = 0;
+  virtual void start_row(const Start& row, std::size_t classes, bool labels) = 0;
   virtual void lead(const RowBlock<T>& block) = 0;
   virtual void finish_lead() = 0;
   /// What must be added up before anything can be: of a softmax, its denominator.

@@ -343,6 +343,7 @@ class Worker {
       transforms_.emplace_back(component, entry.label_scores != nullptr);
       target_weights_.emplace_back(component, classes_);
       sums_.push_back(entry.sums ? entry.sums->make<T>(component.parameters.data()) : nullptr);
+      if (sums_.back() && call.want != Want::value && (tiled_ || one_block())) sums_.back()->keep(block);
       if (entry.label_scores) label_scores_.resize(components.size() * tile_rows);
     }
     if (call.teacher) teacher_ = Buffer<T>(block);
@@ -556,7 +557,7 @@ class Worker {
     const bool taught = sums.has_teacher();
     if (taught) transpose(call_.teacher, first, count, teacher_.data());
     const RowBlock<T> block{scores_.data(), {targets_.data()}, taught ? teacher_.data() : nullptr, 0, classes_};
-    sums.start_tile({starts.data(), count}, classes_, call_.labels, call_.want != Want::value);
+    sums.start_tile({starts.data(), count}, classes_, call_.labels);
     sums.lead(block);
     sums.finish_lead();
     sums.total(block);
@@ -813,7 +814,7 @@ class Worker {
     };
     T label_x = T{0};
     if (call_.labels) call_.scores.read(row * classes_ + static_cast<std::size_t>(labels_[i]), 1, &label_x);
-    sums.start_row(start_of(k, i, &label_x), classes_, call_.labels, one_block() && call_.want != Want::value);
+    sums.start_row(start_of(k, i, &label_x), classes_, call_.labels);
     if (sums.has_lead()) for_each_block([&](const RowBlock<T>& block) { sums.lead(block); });
     sums.finish_lead();
     if (sums.has_totals()) for_each_block([&](const RowBlock<T>& block) { sums.total(block); });

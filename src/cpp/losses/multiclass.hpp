@@ -410,14 +410,14 @@ V from_largest(V x, V max) {
   return select(x == max, 0.0, x - max);
 }
 
-/// exp(x - max), or a root of it, the sums that its softmax needs, and what they tell.
+/// x - max, and its exponential or a power of that; the sums that its softmax needs, and what they tell.
 template <class V>
 struct Exponentiated {
   decltype(V{} == V{}) largest;
-  V below, e;
+  V below, e;  // x - max; its exponential
 
   Exponentiated(V x, V max) : Exponentiated(x, max, exp_nonpositive(from_largest(x, max))) {}
-  Exponentiated(V x, V max, V known) : largest(x == max), below(from_largest(x, max)), e(known) {}
+  Exponentiated(V x, V max, V exponential) : largest(x == max), below(from_largest(x, max)), e(exponential) {}
 
   V other() const { return select(largest, 0.0, e); }
   V tie() const { return select(largest, 1.0, 0.0); }
@@ -686,7 +686,7 @@ struct Distillation : OfElements {
   }
 
  private:
-  /// Of the scores; of the scores, and of the teacher's, over the temperature.
+  /// Exponentials of the scores; of the scores and the teacher's over the temperature. `below` is never divided: `finish` does that.
   template <class V>
   struct Softmaxes {
     Exponentiated<V> p, s, q;

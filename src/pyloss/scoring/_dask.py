@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -20,7 +20,7 @@ from ._sources import PART, File, Frame, Mapped, Part, Rows, Source, open_source
 Delayed = Callable[..., Any]
 
 _BRANCHES = 32
-"""Sums that one task merges."""
+"""Sums that are merged at a time, by a task or, the last ones, here."""
 _ROWS = 1 << 21
 """Rows of a task, where there are tasks enough."""
 
@@ -101,13 +101,14 @@ def _compute(tasks: list[Any], scheduler: Any) -> Any:
         try:
             # Until the first error. Waiting in `gather` would leave a complaint behind when interrupted.
             for future in completed(futures, loop=client.loop):
-                if future.status != "finished":
+                if future.status in ("error", "cancelled"):
                     break
             return client.gather(futures)
-        except (CancelledError, KilledWorker) as error:
-            raise ConnectionError(f"scheduler: got {scheduler!r}, which gave up: {error}") from error
-        except KeyboardInterrupt:
-            client.cancel(futures)
+        except BaseException as error:
+            with suppress(Exception):  # a client that has lost its scheduler has nothing to cancel
+                client.cancel(futures)
+            if isinstance(error, (CancelledError, KilledWorker)):
+                raise ConnectionError(f"scheduler: got {scheduler!r}, which gave up: {error}") from error
             raise
 
 
