@@ -549,13 +549,10 @@ def test_memory_does_not_grow_with_the_file(kind, rows, tmp_path):
             np.savez(path, yhat=data["yhat"].to_numpy(), y=data["y"].to_numpy())
         else:
             pyarrow.csv.write_csv(data, path)
-        done = subprocess.run(
-            [sys.executable, "-c", PEAK, str(path), *([str(tmp_path / "rows")] * rows)],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        return int(done.stdout)
+        command = [sys.executable, "-c", PEAK, str(path), *([str(tmp_path / "rows")] * rows)]
+        # The least of three: what allocators keep differs by tens of megabytes between processes, what grows does not.
+        runs = (subprocess.run(command, capture_output=True, text=True, check=True) for _ in range(3))
+        return min(int(run.stdout) for run in runs)
 
     # The numbers grow by 96 MB, the process may by what allocators keep.
     assert peak(16) < peak(4) + 40_000
