@@ -26,6 +26,7 @@ PYLOSS_INLINE simd::Pack<T> load(const Block<T>& block, std::size_t i, Lanes lan
   return block.input[I].load(i, lanes);
 }
 
+/// Asks for what the loop will soon load of input I.
 template <std::size_t I, class T>
 PYLOSS_INLINE void prefetch(const Block<T>& block, std::size_t i) {
   const Input<T>& input = block.input[I];
