@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import tracemalloc
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from itertools import pairwise as neighbours
@@ -20,13 +21,14 @@ import pyloss as pl
 from cases import assert_within, same_bits, wide
 from conftest import named_dtype, use_level
 from pyloss import _native
+from pyloss._native import kernels
 from pyloss.distances import METRICS
 from pyloss.reference import distances as reference
 
 FULL = [np.dtype(np.float32), np.dtype(np.float64)]
 full_dtype = pytest.mark.parametrize("dtype", FULL, ids=str)
 every_level = pytest.mark.usefixtures("level")
-DEPTHS = (0, 1, 3, 31, 33, 128, 200)
+DEPTHS = (0, 1, 3, 31, 33, 128, 300)
 SIZES = [(0, 3), (3, 0), (0, 0), (1, 1), (1, 65), (2, 13), (13, 33), (65, 1), (65, 65)]
 
 
@@ -42,7 +44,9 @@ class Case:
 
     @property
     def depths(self) -> tuple[int, ...]:
-        return (2,) if self.metric == "haversine" else DEPTHS
+        if self.metric == "haversine":
+            return (2,)
+        return DEPTHS[:-1] if self.p is not None and self.p < 1 else DEPTHS  # float16 holds no larger ones
 
     def depth(self, wanted: int) -> int:
         return wanted if wanted in self.depths or self.metric != "haversine" else 2
@@ -84,9 +88,10 @@ every_exact = pytest.mark.parametrize("case", EXACT, ids=str)
 lengths = pytest.mark.parametrize("metric", ["euclidean", "sqeuclidean"])
 
 
-def asked(dtype: Any) -> float:
-    """Relative error allowed of a length, whatever the points."""
-    return {"float32": 1e-6, "float64": 1e-14}[np.dtype(dtype).name]
+def asked(dtype: Any, metric: str = "euclidean") -> float:
+    """Relative error allowed of a length, whatever the points; of what is a square of one, twice that."""
+    square = metric in ("sqeuclidean", "cosine", "correlation")
+    return {"float32": 1e-6, "float64": 1e-14}[np.dtype(dtype).name] * (2 if square else 1)
 
 
 OWN = 2.0**-53  # what the reference rounds by
@@ -94,7 +99,8 @@ OWN = 2.0**-53  # what the reference rounds by
 
 def size_of_sum(depth: int, dtype: Any) -> float:
     """Largest relative error of a sum of so many numbers of one sign, and of the reference's."""
-    return (min(depth, 32) + depth / 32 + 8) * float(np.finfo(dtype).eps) / 2 + (depth + 8) * OWN
+    runs = np.ceil(depth / 256) if depth > 256 else 0
+    return (min(depth, 32) + min(depth / 32, 8) + runs + 8) * float(np.finfo(dtype).eps) / 2 + (depth + 8) * OWN
 
 
 def tolerance(case: Case, x: np.ndarray, y: np.ndarray, value: np.ndarray, dtype: Any) -> np.ndarray:
@@ -104,11 +110,11 @@ def tolerance(case: Case, x: np.ndarray, y: np.ndarray, value: np.ndarray, dtype
     with np.errstate(all="ignore"):
         match case.metric:
             case "euclidean" | "sqeuclidean" | "minkowski" if case.p is None:
-                size = asked(dtype) * value
+                size = asked(dtype, case.metric) * value
             case "inner":
                 size = of_sum * (abs(x) @ abs(y).T)
             case "cosine" | "correlation":  # computed of unit rows in float64; the reference takes it from 1
-                size = asked(dtype) * value + 4 * (depth + 8) * OWN
+                size = asked(dtype, case.metric) * value + 4 * (depth + 8) * OWN
             case "mahalanobis":
                 VI, middle = case.arguments(depth)["VI"], y.mean(0) if len(y) else 0.0
                 most = np.linalg.norm(VI, 2) if depth else 0.0
@@ -387,13 +393,13 @@ def check_lengths(got: np.ndarray, squares: np.ndarray, metric: str) -> None:
     want = np.sqrt(squares) if metric == "euclidean" else squares
     assert not np.isnan(got).any()
     assert (got >= 0).all()
-    most = np.longdouble(limits.max)
-    beyond = want > most * (1 - asked(got.dtype))  # at the very end either is right
-    assert np.isinf(got[want > most * (1 + asked(got.dtype))]).all()
+    most, error = np.longdouble(limits.max), asked(got.dtype, metric)
+    beyond = want > most * (1 - error)  # at the very end either is right
+    assert np.isinf(got[want > most * (1 + error)]).all()
     assert_within(
         got[~beyond].astype(np.longdouble),
         want[~beyond],
-        (asked(got.dtype) * want + np.longdouble(limits.smallest_subnormal))[~beyond],
+        (error * want + np.longdouble(limits.smallest_subnormal))[~beyond],
     )
 
 
@@ -405,7 +411,7 @@ def check_lengths(got: np.ndarray, squares: np.ndarray, metric: str) -> None:
 def test_accuracy(points, scale, dtype, metric):
     if scale and dtype == np.float32 and ("many sizes" in points or points == "one huge row"):
         return  # beyond float32
-    for depth in (1, 3, 40, 128):
+    for depth in (1, 3, 40, 128, 1537):
         x, y = POINTS[points](np.random.default_rng(depth), 37, depth)
         x, y = ((SCALES[dtype.name][scale] * np.float64(each)).astype(dtype) for each in (x, y))
         squares = direct(x, y)
@@ -439,7 +445,7 @@ def test_accuracy_of_subnormal_numbers(dtype, metric):
 def test_accuracy_where_roundings_do_not_average_out(dtype, metric):
     """All products of a pair are alike, so that their roundings may all go one way."""
     rng = np.random.default_rng(0)
-    for depth in (32, 64, 128, 512):
+    for depth in (32, 64, 128, 512, 1536):
         x, y = (np.repeat(rng.standard_normal((200, 1)), depth, 1).astype(dtype) for _ in range(2))
         check_lengths(pl.pairwise(x, y, metric), depth * direct(x[:, :1], y[:, :1]), metric)
         check_lengths(pl.pairwise(x, metric=metric), depth * direct(x[:, :1], x[:, :1]), metric)
@@ -460,7 +466,7 @@ def test_accuracy_of_small_angles(dtype, metric):
     a, b = (each / np.sqrt((each**2).sum(-1, keepdims=True)) for each in (a, b))
     want = direct(a, b) / 2
     # Unit rows are right to a few units of float64.
-    allowed = asked(dtype) * want + 16 * OWN * np.sqrt(2 * want) + 64 * OWN**2
+    allowed = asked(dtype, metric) * want + 16 * OWN * np.sqrt(2 * want) + 64 * OWN**2
     assert_within(pl.pairwise(x, y, metric).astype(np.longdouble), want, allowed)
     assert_within(pl.paired(x, y, metric).astype(np.longdouble), np.diag(want), np.diag(allowed))
 
@@ -842,6 +848,71 @@ def test_within(case, dtype):
                 radius = float(values[place] + gaps[place] / 2)
                 inside = (value >= radius if case.metric == "inner" else value <= radius) & apart
                 check_within(case, x, other, radius, inside)
+
+
+@pytest.fixture
+def units(native) -> Iterator[list[str]]:
+    """All ways that this CPU has to rule pairs out by products of bfloat16."""
+    chosen = native.bfloat16_unit()
+    yield native.bfloat16_units()
+    native.use_bfloat16_unit(chosen)
+
+
+@every_level
+@pytest.mark.parametrize("metric", ["euclidean", "sqeuclidean", "cosine", "correlation", "inner"])
+@pytest.mark.parametrize("scale", ["", "huge ", "tiny "])
+@pytest.mark.parametrize("points", POINTS)
+def test_ruling_out_by_bfloat16_changes_nothing(points, scale, metric, native, units):
+    """Neither among points that it tells apart nor among those that it does not, for which full products take over."""
+    if scale and ("many sizes" in points or points == "one huge row"):
+        return  # beyond float32
+    for depth in (32, 33, 160):
+        x, y = POINTS[points](np.random.default_rng(depth), 500, depth)
+        x, y = (np.float32(SCALES["float32"][scale] * np.float64(each)) for each in (x[:70], y))
+        distances = pl.pairwise(x, y, metric)
+        finite = distances[np.isfinite(distances)]
+        radius = float(np.quantile(finite, 0.97 if metric == "inner" else 0.03)) if finite.size else np.inf
+        found = []
+        for unit in units:
+            native.use_bfloat16_unit(unit)
+            assert native.bfloat16_unit() == unit
+            with np.errstate(over="ignore"):
+                found.append(
+                    [
+                        *pl.nearest(x, y, 1, metric),
+                        *pl.nearest(x[:3], y, 10, metric),
+                        *pl.nearest(y, None, 3, metric),
+                        *pl.nearest(x, y, 499, metric),
+                        *pl.within(x, y, radius, metric),
+                        *pl.within(y, None, radius, metric),
+                    ]
+                )
+        for other in found[1:]:
+            assert all(same_bits(a, b) for a, b in zip(found[0], other, strict=True))
+
+
+@every_level
+@pytest.mark.parametrize("metric", ["euclidean", "inner"])
+def test_ruling_out_by_bfloat16_leaves_bad_rows_alone(metric, native, units):
+    rng = np.random.default_rng(0)
+    x, y = (rng.standard_normal((300, 48)).astype(np.float32) for _ in range(2))
+    for rows in (x, y):
+        rows[[3, 77, 150]] = np.array([np.nan, np.inf, 1e30], np.float32)[:, None]
+        rows[200, 5], rows[201, 47] = np.nan, -np.inf
+    found = []
+    for unit in units:
+        native.use_bfloat16_unit(unit)
+        with np.errstate(over="ignore", invalid="ignore"):
+            found.append([*pl.nearest(x, y, 7, metric), *pl.nearest(x, y, 299, metric), *pl.within(x, y, 3.0, metric)])
+    for other in found[1:]:
+        assert all(same_bits(a, b) for a, b in zip(found[0], other, strict=True))
+
+
+def test_units_of_bfloat16():
+    assert pl.show_config()["bfloat16"] == kernels.bfloat16_unit()
+    assert kernels.bfloat16_units()[0] == "none"
+    with pytest.raises(ValueError, match="no such unit: abacus"):
+        kernels.use_bfloat16_unit("abacus")
 
 
 @every_level

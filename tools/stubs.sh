@@ -24,7 +24,7 @@ sed -E \
   -e 's/(def [a-z]+_losses\(\) ->) dict:/\1 dict[str, int]:/' \
   -e 's/^math_functions: tuple = .*/math_functions: tuple[str, ...]/' \
   -e 's/^((compiler|level): str|openmp: int) = .*/\1/' \
-  -e '/def small/{s/arg0: /pred: /;s/arg1: /target: /;s/arg2: /want: /;s/arg3: (typing\.Any)/reduction: \1, \//}' \
+  -e '/def small/{s/arg0: /pred: /;s/arg1: /target: /;s/arg2: /want: /;s/arg3: /reduction: /;s/arg4: (typing\.Any)/out: \1, \//}' \
   "$made/${level//.//}.pyi" > "$to/_level.pyi"
 sed '/^__all__/d' "$made/pyloss/_native/_cpu.pyi" > "$to/_cpu.pyi"
 "$python" -m ruff check --quiet --fix --select I,UP "$to/_level.pyi" "$to/_cpu.pyi"

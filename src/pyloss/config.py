@@ -18,7 +18,8 @@ def show_config() -> dict[str, Any]:
     Returns
     -------
     dict
-        Version, levels built, usable on this CPU and in use, threads, compiler, OpenMP, Python and NumPy.
+        Version, levels built, usable on this CPU and in use, instructions for products of bfloat16 (by which `nearest` and
+        `within` rule pairs out), threads, compiler, OpenMP, Python and NumPy.
 
     Examples
     --------
@@ -32,6 +33,7 @@ def show_config() -> dict[str, Any]:
         "level": kernels.level,
         "levels usable": list(usable_levels()),
         "levels built": list(built_levels()),
+        "bfloat16": kernels.bfloat16_unit(),
         "threads": get_num_threads(),
         "OpenMP": str(kernels.openmp) if kernels.openmp else "none",
         "compiler": kernels.compiler,

@@ -1,5 +1,6 @@
 #include "../kernels/pairwise.hpp"
 
+#include "../simd/bfloat16.hpp"
 #include "arrays.hpp"
 
 namespace pyloss::bindings {
@@ -14,9 +15,32 @@ PairwiseCall call_of(const Parameters& metric, const py::array& x, const py::arr
   return call;
 }
 
+/// The units that this CPU and its operating system have, the best one last.
+std::vector<std::string> bfloat16_units() {
+  std::vector<std::string> found;
+  for (std::size_t i = 0; i < simd::bfloat16::names.size(); ++i) {
+    if (simd::bfloat16::has(static_cast<simd::bfloat16::Unit>(i))) found.emplace_back(simd::bfloat16::names[i]);
+  }
+  return found;
+}
+
+void use_bfloat16_unit(const std::string& name) {
+  for (std::size_t i = 0; i < simd::bfloat16::names.size(); ++i) {
+    const auto unit = static_cast<simd::bfloat16::Unit>(i);
+    if (name == simd::bfloat16::names[i] && simd::bfloat16::has(unit)) return simd::bfloat16::unit().store(unit);
+  }
+  throw py::value_error("no such unit: " + name);
+}
+
 }  // namespace
 
 void bind_pairwise(py::module_& m) {
+  m.def("bfloat16_units", &bfloat16_units,
+        "Instructions for products of bfloat16 that this CPU has and this level uses, the best one last.");
+  m.def(
+      "bfloat16_unit", [] { return std::string(simd::bfloat16::names[static_cast<std::size_t>(simd::bfloat16::unit().load())]); },
+      "The one in use.");
+  m.def("use_bfloat16_unit", &use_bfloat16_unit, py::arg("name"), "Chooses another one.");
   m.def(
       "pairwise",
       [](const Parameters& metric, const py::array& x, const py::array& y, bool self, bool float64, const Operand& out, int threads) {

@@ -201,7 +201,7 @@ class Slabs {
       const std::size_t begin = unit * strip, end = std::min(begin + strip, products_.x_panels());
       for (std::size_t pj = begin * rows / columns; pj < products_.y_panels(); ++pj) {
         for (std::size_t pi = begin; pi < end && pi * rows < (pj + 1) * columns; ++pi) {
-          products_.accumulate(pi, pj, tile);
+          products_.accumulate({}, pi, pj, tile);
           products_.finish(pi, pj, tile);
           for (std::size_t r = 0; r < rows && pi * rows + r < x_.count; ++r) {
             compare(pi * rows + r, pj * columns, tile + r * columns, rows_best, ((pi - begin) * rows + r) * V::lanes, columns_best);
@@ -264,7 +264,7 @@ class Slabs {
     alignas(simd::group_bytes) T tile[rows * columns];
     for (std::size_t pj = first; pj < last; ++pj) {
       for (std::size_t pi = begin / rows; pi < divide_up(end, rows); ++pi) {
-        products_.accumulate(pi, pj, tile);
+        products_.accumulate({}, pi, pj, tile);
         products_.finish(pi, pj, tile);
         T* at = to + (pi * rows - begin) * width_ + pj * columns;
         for (std::size_t r = 0; r < rows && pi * rows + r < end; ++r, at += width_) std::copy_n(tile + r * columns, columns, at);

@@ -10,7 +10,7 @@
 #include "../distances/metrics.hpp"
 #include "anchor.hpp"
 #include "pairwise.hpp"
-#include "tile.hpp"
+#include "products.hpp"
 
 namespace pyloss {
 
@@ -40,12 +40,14 @@ inline ScaledSum square_distance(const float* x, const float* y, std::size_t dep
 
 inline ScaledSum square_distance(const double* x, const double* y, std::size_t depth) {
   using V = simd::Pack<double>;
-  simd::Sum<double> sum;
-  simd::for_each_pack<double>(depth, [&](std::size_t i, auto place, auto lanes) PYLOSS_INLINE_LAMBDA {
-    const V r = lanes.load(x + i) - lanes.load(y + i);
-    sum.add(place, r * r);
+  const double total = sum_by_runs(depth, [&](std::size_t begin, std::size_t length) PYLOSS_INLINE_LAMBDA {
+    simd::Sum<double> sum;
+    simd::for_each_pack<double>(length, [&](std::size_t i, auto place, auto lanes) PYLOSS_INLINE_LAMBDA {
+      const V r = lanes.load(x + begin + i) - lanes.load(y + begin + i);
+      sum.add(place, r * r);
+    });
+    return sum.total();
   });
-  const double total = sum.total();
   if (total > 0x1p-900 && total < 0x1p1000) return {total, 0};
   double largest = 0.0;
   for (std::size_t k = 0; k < depth; ++k) {
@@ -60,31 +62,16 @@ inline ScaledSum square_distance(const double* x, const double* y, std::size_t d
   }
   if (!(largest < simd::infinity<double>)) return {largest, 0};
   const int exponent = std::ilogb(largest) + 1;
-  double scaled = 0.0;
-  for (std::size_t k = 0; k < depth; ++k) {
-    // Whichever of the two cannot overflow.
-    const double r = exponent < 0 ? std::scalbn(x[k] - y[k], -exponent) : std::scalbn(x[k], -exponent) - std::scalbn(y[k], -exponent);
-    scaled += r * r;
-  }
-  return {scaled, exponent};
-}
-
-inline double inner_product(const float* x, const float* y, std::size_t depth) {
-  using Wide = simd::Pack<double>;
-  simd::Sum<float> sum;
-  simd::for_each_pack<float>(depth, [&](std::size_t i, auto place, auto lanes) PYLOSS_INLINE_LAMBDA {
-    const simd::Pack<float> a = lanes.load(x + i), b = lanes.load(y + i);
-    sum.add_products(place, Wide(simd::widen_low(a.v)), Wide(simd::widen_low(b.v)), Wide(simd::widen_high(a.v)),
-                     Wide(simd::widen_high(b.v)));
+  const double scaled = sum_by_runs(depth, [&](std::size_t begin, std::size_t length) {
+    double lanes[8] = {};
+    for (std::size_t k = begin; k < begin + length; ++k) {
+      // Whichever of the two cannot overflow.
+      const double r = exponent < 0 ? std::scalbn(x[k] - y[k], -exponent) : std::scalbn(x[k], -exponent) - std::scalbn(y[k], -exponent);
+      lanes[k % 8] += r * r;
+    }
+    return ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
   });
-  return sum.total();
-}
-
-inline double inner_product(const double* x, const double* y, std::size_t depth) {
-  simd::Sum<double> sum;
-  simd::for_each_pack<double>(
-      depth, [&](std::size_t i, auto place, auto lanes) PYLOSS_INLINE_LAMBDA { sum.add(place, lanes.load(x + i) * lanes.load(y + i)); });
-  return sum.total();
+  return {scaled, exponent};
 }
 
 /// The largest finite magnitude among the features.
@@ -145,31 +132,31 @@ inline std::vector<double> centre_of(const Matrix& rows, double scale) {
 
 /// |x - y|² = |x|² + |y|² - 2 x y, of rows moved to a common centre and scaled by a power of two. Its error is at most `error` times
 /// |x|² + |y|², so a pair for which |x - y|² is too small a part of that sum is computed again, straight from the features.
-template <class T>
+template <class T, class Products = FullProducts<T>>
 class InnerProducts {
  public:
   using V = simd::Pack<T>;
-  static constexpr std::size_t rows = Tile<T>::rows, columns = Tile<T>::columns;
+  using Session = typename Products::Session;
+  static constexpr std::size_t rows = Products::rows, columns = Products::columns;
+  /// Whether bounds are so wide that many pairs may lie within them.
+  static constexpr bool rough = Products::rough;
 
   InnerProducts(const PairwiseCall& call, Form form, Interrupt& interrupt)
       : call_(call),
         form_(form),
-        x_(call.x.count, call.x.depth, rows),
-        y_(call.y.count, call.y.depth, columns),
+        products_(call.x.count, call.y.count, call.x.depth),
         x_norms_(divide_up(call.x.count, rows) * rows),
         y_norms_(divide_up(call.y.count, columns) * columns) {
     find_scale();
+    pack(call.x, products_.x, rows, x_norms_.data(), interrupt);
+    pack(call.y, products_.y, columns, y_norms_.data(), interrupt);
     find_error();
-    pack(call.x, x_, rows, x_norms_.data(), interrupt);
-    pack(call.y, y_, columns, y_norms_.data(), interrupt);
   }
 
-  std::size_t x_panels() const { return x_.panels(); }
-  std::size_t y_panels() const { return y_.panels(); }
+  std::size_t x_panels() const { return products_.x.panels(); }
+  std::size_t y_panels() const { return products_.y.panels(); }
 
-  void accumulate(std::size_t i, std::size_t j, T* tile) const {
-    pyloss::accumulate<T>(distances::Inner{}, x_.panel(i), y_.panel(j), call_.x.depth, tile);
-  }
+  void accumulate(const Session& session, std::size_t i, std::size_t j, T* tile) const { products_.accumulate(session, i, j, tile); }
 
   /// Turns a tile's inner products into distances.
   void finish(std::size_t panel_i, std::size_t panel_j, T* tile) const {
@@ -247,19 +234,27 @@ class InnerProducts {
   /// docs/accuracy.md derives these.
   void find_error() {
     const double unit = std::numeric_limits<T>::epsilon() / 2, depth = static_cast<double>(call_.x.depth);
-    const double block = std::min(depth, static_cast<double>(depth_block)), blocks = std::ceil(depth / depth_block);
-    const double certain = unit * (block + blocks + 8.0);
-    const double partial = blocks <= 1.0 ? block / 3.0 + 0.5 : blocks * std::pow(block / depth, 2) * block / 3.0 + blocks / 3.0 + 0.5;
-    const double likely = unit * std::max(2.0 + 2.5 * std::sqrt(partial), 0.5 * (block + blocks));
+    const Additions additions(call_.x.depth);
+    // Squares of the partial sums, which roundings are relative to, of so many sums over so many features each.
+    const auto partial_sums = [&](std::size_t length, double terms) {
+      if (call_.x.depth <= length) return terms / 3.0;
+      return std::ceil(depth / static_cast<double>(length)) * std::pow(static_cast<double>(length) / depth, 2) * terms / 3.0;
+    };
+    const double runs = additions.in_run > 1.0 ? partial_sums(depth_run, additions.in_run) : 0.0;
+    const double partial = partial_sums(depth_block, additions.in_block) + runs + additions.of_runs / 3.0 + 0.5;
+    const double certain = products_.error();
+    const double likely = unit * std::max(2.0 + 2.5 * std::sqrt(partial), 0.5 * additions.all());
     const double assumed = sizeof(T) == 8 ? certain : std::min(certain, likely);
-    const double asked = (form_ == Form::euclidean ? 2.0 : 1.0) * (sizeof(T) == 4 ? 1e-6 : 1e-14);
-    threshold_ = assumed / asked;
+    // Of the distance; its square's error is twice as large.
+    const double asked = sizeof(T) == 4 ? 1e-6 : 1e-14;
+    threshold_ = assumed / (2.0 * asked);
     slack_ = form_ == Form::inner ? 0.5 * certain : certain;
     factor_ = form_ == Form::inner ? -1.0 : -2.0;
     kept_ = form_ == Form::inner ? -slack_ : 1.0 - slack_;
   }
 
-  void pack(const Matrix& all, Panels<T>& panels, std::size_t width, T* norms, Interrupt& interrupt) {
+  template <class Rows>
+  void pack(const Matrix& all, Rows& panels, std::size_t width, T* norms, Interrupt& interrupt) {
     const std::size_t depth = all.depth;
     // Beyond the last row nothing is near.
     std::fill_n(norms, panels.panels() * width, simd::infinity<T>);
@@ -279,7 +274,7 @@ class InnerProducts {
 
   const PairwiseCall& call_;
   Form form_;
-  Panels<T> x_, y_;
+  Products products_;
   Buffer<T> x_norms_, y_norms_;
   std::vector<double> center_;
   double scale_ = 1.0, unscale_ = 1.0, threshold_ = 0.0, slack_ = 0.0, factor_ = -2.0, kept_ = 1.0;

@@ -1,8 +1,10 @@
 #include "pairwise.hpp"
 
+#include <atomic>
 #include <cmath>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <type_traits>
 
 #include "../distances/metrics.hpp"
@@ -134,7 +136,9 @@ template <class T>
 class Features {
  public:
   using V = Pack<T>;
+  using Session = typename FullProducts<T>::Session;
   static constexpr std::size_t rows = Tile<T>::rows, columns = Tile<T>::columns;
+  static constexpr bool rough = false;
 
   Features(const PairwiseCall& call, std::unique_ptr<const Summed<T>> metric, Interrupt& interrupt)
       : call_(call), metric_(std::move(metric)), x_(call.x.count, call.x.depth, rows), y_(call.y.count, call.y.depth, columns) {
@@ -149,7 +153,7 @@ class Features {
   std::size_t x_panels() const { return x_.panels(); }
   std::size_t y_panels() const { return y_.panels(); }
 
-  void accumulate(std::size_t i, std::size_t j, T* tile) const {
+  void accumulate(const Session&, std::size_t i, std::size_t j, T* tile) const {
     metric_->measure(x_.panel(i), y_.panel(j), call_.x.depth, tile);
     if (metric_->least < 0.0) return;
     for (std::size_t row = i * rows; row < std::min((i + 1) * rows, call_.x.count); ++row) {
@@ -225,6 +229,72 @@ bool with_engine(const PairwiseCall& call, Interrupt& interrupt, Use&& use) {
   return use(Features<T>(call, std::move(summed), interrupt));
 }
 
+/// Rows of a unit on their way past the caches, whatever their alignment: whole lines leave at once, the rest of a row's last line waits
+/// for the columns to its right.
+template <class T>
+class LinesOfRows {
+ public:
+  /// Row r goes to `to`, `stride` elements behind row r - 1.
+  LinesOfRows(std::size_t count, T* to, std::size_t stride) : rows_(count), staged_(count * room) {
+    for (std::size_t r = 0; r < count; ++r) rows_[r] = {to + r * stride, 0};
+  }
+
+  /// Appends to rows [begin, end): `from` has Tile<T>::columns numbers for each, of which `columns` count.
+  void append(std::size_t begin, std::size_t end, const T* from, std::size_t columns) {
+    for (std::size_t r = begin; r < end; ++r) {
+      const T* const more = from + (r - begin) * Tile<T>::columns;
+      Row& row = rows_[r];
+      if (row.waiting == 0 && columns % line == 0 && misplaced(row.to) == 0) {
+        for (std::size_t c = 0; c < columns; c += V::lanes) simd::stream(row.to + c, V::load(more + c).v);
+        row.to += columns;
+      } else {
+        for (std::size_t c = 0; c < Tile<T>::columns; c += V::lanes) V::load(more + c).store(staged(r) + row.waiting + c);
+        row.waiting += columns;
+      }
+    }
+    // After all of them are stored: a load that spans two stores has to wait for both.
+    for (std::size_t r = begin; r < end; ++r) {
+      if (rows_[r].waiting != 0) send(rows_[r], staged(r));
+    }
+  }
+
+  /// What is left.
+  void finish() {
+    for (std::size_t r = 0; r < rows_.size(); ++r) std::copy_n(staged(r), rows_[r].waiting, rows_[r].to);
+    simd::stream_fence();
+  }
+
+ private:
+  using V = Pack<T>;
+  static constexpr std::size_t line = simd::group<T>, room = Tile<T>::columns + 3 * line;
+  struct Row {
+    T* to;
+    std::size_t waiting;
+  };
+
+  T* staged(std::size_t r) const { return staged_.data() + r * room; }
+  /// How far into a line.
+  static std::size_t misplaced(const T* to) { return reinterpret_cast<std::uintptr_t>(to) % simd::group_bytes / sizeof(T); }
+
+  void send(Row& row, T* const first) {
+    const T* from = first;
+    const auto advance = [&](std::size_t count) { from += count, row.to += count, row.waiting -= count; };
+    if (const std::size_t begun = misplaced(row.to)) {
+      const std::size_t head = std::min(line - begun, row.waiting);
+      std::copy_n(from, head, row.to);
+      advance(head);
+    }
+    for (; row.waiting >= line; advance(line)) {
+      for (std::size_t c = 0; c < line; c += V::lanes) simd::stream(row.to + c, V::load(from + c).v);
+    }
+    if (row.waiting == 0) return;
+    for (std::size_t c = 0; c < line; c += V::lanes) V::load(from + c).store(first + c);
+  }
+
+  std::vector<Row> rows_;
+  Buffer<T> staged_;
+};
+
 template <class T, class Engine>
 bool write_all(const PairwiseCall& call, const Engine& engine, const View& out, Interrupt& interrupt) {
   constexpr std::size_t rows = Engine::rows, columns = Engine::columns;
@@ -232,27 +302,30 @@ bool write_all(const PairwiseCall& call, const Engine& engine, const View& out, 
   constexpr std::size_t i_step = unit_rows / rows, j_step = unit_columns / columns;
   const std::size_t i_units = divide_up(engine.x_panels(), i_step), j_units = divide_up(engine.y_panels(), j_step);
   T* const there = out.template direct<T>() ? out.template pointer<T>(0) : nullptr;
-  const bool streams =
-      n * m * sizeof(T) >= stream_from && reinterpret_cast<std::uintptr_t>(there) % simd::native_bytes == 0 && m % Pack<T>::lanes == 0;
+  const bool streams = there && !call.self && n * m * sizeof(T) >= stream_from;
   const auto put = [&](std::size_t i, std::size_t j, std::size_t count, const T* from) PYLOSS_INLINE_LAMBDA {
-    if (!there) {
-      out.write(i * m + j, count, from, false);
-    } else if (streams && count % Pack<T>::lanes == 0 && j % Pack<T>::lanes == 0) {
-      for (std::size_t c = 0; c < count; c += Pack<T>::lanes) simd::stream(there + i * m + j + c, Pack<T>::load(from + c).v);
-    } else {
+    if (there) {
       std::copy(from, from + count, there + i * m + j);
+    } else {
+      out.write(i * m + j, count, from, false);
     }
   };
   return for_each_chunk(i_units * j_units, call.threads, interrupt, [&](std::size_t unit, int) {
     alignas(simd::group_bytes) T tile[rows * columns];
     T column[rows];
     const std::size_t i_unit = unit / j_units * i_step, j_unit = unit % j_units * j_step;
+    std::optional<LinesOfRows<T>> lines;
+    if (streams) lines.emplace(std::min(unit_rows, n - i_unit * rows), there + i_unit * rows * m + j_unit * columns, m);
     for (std::size_t pj = j_unit; pj < std::min(j_unit + j_step, engine.y_panels()); ++pj) {
       for (std::size_t pi = i_unit; pi < std::min(i_unit + i_step, engine.x_panels()); ++pi) {
         const std::size_t i0 = pi * rows, j0 = pj * columns, i_end = std::min(i0 + rows, n), j_end = std::min(j0 + columns, m);
         if (call.self && j_end <= i0) continue;
-        engine.accumulate(pi, pj, tile);
+        engine.accumulate({}, pi, pj, tile);
         engine.finish(pi, pj, tile);
+        if (streams) {
+          lines->append(i0 - i_unit * rows, i_end - i_unit * rows, tile, j_end - j0);
+          continue;
+        }
         if (!call.self) {
           for (std::size_t i = i0; i < i_end; ++i) put(i, j0, j_end - j0, tile + (i - i0) * columns);
           continue;
@@ -276,7 +349,7 @@ bool write_all(const PairwiseCall& call, const Engine& engine, const View& out, 
         }
       }
     }
-    if (streams) simd::stream_fence();
+    if (streams) lines->finish();
   });
 }
 
@@ -369,26 +442,26 @@ class Candidates {
 
 /// Calls hit(i, j, lower) for every pair of the panels whose lower bound is not above limit(i).
 template <class T, class Engine, class Limit, class Hit>
-PYLOSS_INLINE void for_each_hit(const PairwiseCall& call, const Engine& engine, std::size_t pi, std::size_t pj, T* tile, Limit&& limit,
-                                Hit&& hit) {
+PYLOSS_INLINE void for_each_hit(const PairwiseCall& call, const Engine& engine, const typename Engine::Session& session, std::size_t pi,
+                                std::size_t pj, T* tile, Limit&& limit, Hit&& hit) {
   using V = Pack<T>;
-  constexpr std::size_t rows = Engine::rows, columns = Engine::columns;
-  engine.accumulate(pi, pj, tile);
+  constexpr std::size_t rows = Engine::rows, columns = Engine::columns, packs = columns / V::lanes;
+  engine.accumulate(session, pi, pj, tile);
   const std::size_t i0 = pi * rows, j0 = pj * columns, i_end = std::min(i0 + rows, call.x.count);
   for (std::size_t i = i0; i < i_end; ++i) {
     const T* const at = tile + (i - i0) * columns;
     const T base = engine.base(i);
     const V most = V::all(limit(i) - base);
-    V beyond[Tile<T>::packs];
-    simd::Mask<T> hits[Tile<T>::packs], any = {};
-    unrolled<Tile<T>::packs>([&](auto p) PYLOSS_INLINE_LAMBDA {
+    V beyond[packs];
+    simd::Mask<T> hits[packs], any = {};
+    unrolled<packs>([&](auto p) PYLOSS_INLINE_LAMBDA {
       beyond[p] = engine.beyond(j0 + p * V::lanes, at + p * V::lanes);
       hits[p] = !(beyond[p] > most);
       any = any | hits[p];
     });
     if (bits_of(any) == 0) [[likely]]
       continue;
-    unrolled<Tile<T>::packs>([&](auto p) PYLOSS_INLINE_LAMBDA {
+    unrolled<packs>([&](auto p) PYLOSS_INLINE_LAMBDA {
       T values[V::lanes];
       beyond[p].store(values);
       for (unsigned bits = bits_of(hits[p]); bits; bits &= bits - 1) {
@@ -399,8 +472,42 @@ PYLOSS_INLINE void for_each_hit(const PairwiseCall& call, const Engine& engine, 
   }
 }
 
+/// Which rows of x a search has still to answer. A rough engine leaves those for which it lets too many pairs pass.
+using OpenRows = std::vector<std::uint8_t>;
+
+bool any_open(const OpenRows& open, std::size_t begin, std::size_t end) {
+  return std::any_of(open.begin() + static_cast<std::ptrdiff_t>(begin), open.begin() + static_cast<std::ptrdiff_t>(end),
+                     [](std::uint8_t each) { return each != 0; });
+}
+
+/// When a rough engine gives up: on a unit, once more pairs pass than would be worth it, and altogether, once it has on most units.
+template <class Engine>
+class Patience {
+ public:
+  /// Whether another unit is worth a try.
+  bool left() const {
+    if constexpr (!Engine::rough) return true;
+    const std::size_t lost = lost_.load(std::memory_order_relaxed);
+    return lost < 4 || 2 * lost < tried_.load(std::memory_order_relaxed);
+  }
+  /// Whether so many pairs for each of so many rows, of those with so many columns, are too many beside `welcome` ones for each row.
+  bool ends(std::size_t pairs, std::size_t rows, std::size_t columns, double welcome) const {
+    if constexpr (!Engine::rough) return false;
+    // Each costs about as much as 30 pairs in the full engine's tile; the first tile of columns always passes.
+    const double vain = static_cast<double>(Engine::columns) + static_cast<double>(columns) / 128.0;
+    return static_cast<double>(pairs) > static_cast<double>(rows) * (vain + welcome);
+  }
+  void count(bool lost) {
+    tried_.fetch_add(1, std::memory_order_relaxed);
+    if (lost) lost_.fetch_add(1, std::memory_order_relaxed);
+  }
+
+ private:
+  std::atomic<std::size_t> tried_{0}, lost_{0};
+};
+
 template <class T, class Engine>
-bool find_nearest(const PairwiseCall& call, const Engine& engine, const Nearest& out, Interrupt& interrupt) {
+bool find_nearest(const PairwiseCall& call, const Engine& engine, const Nearest& out, OpenRows& open, Interrupt& interrupt) {
   constexpr std::size_t rows = Engine::rows;
   const std::size_t n = call.x.count;
   // Few rows of x are shared out by columns; the nearest do not depend on how.
@@ -415,7 +522,10 @@ bool find_nearest(const PairwiseCall& call, const Engine& engine, const Nearest&
     return [&engine, i, sign](std::size_t j, T lower) { return sign * engine.exact(i, j, lower); };
   };
 
+  Patience<Engine> patience;
   const auto finish = [&](std::size_t strip) {
+    const auto units = std::span(best).subspan(strip * segments, segments);
+    if (std::any_of(units.begin(), units.end(), [](const auto& each) { return each.empty(); })) return;
     for (std::size_t r = 0; r < best[strip * segments].size(); ++r) {
       const std::size_t i = strip * i_step * rows + r;
       Candidates<T>& all = best[strip * segments][r];
@@ -425,22 +535,40 @@ bool find_nearest(const PairwiseCall& call, const Engine& engine, const Nearest&
         out.distances[i * out.k + rank] = sign * all.distance(rank);
         out.indices[i * out.k + rank] = all.index(rank);
       }
+      open[i] = 0;
     }
-    for (std::size_t s = 0; s < segments; ++s) best[strip * segments + s] = {};
+    for (auto& each : units) each = {};
   };
   const bool done = for_each_chunk(strips * segments, call.threads, interrupt, [&](std::size_t unit, int) {
     alignas(simd::group_bytes) T tile[Engine::rows * Engine::columns];
     const std::size_t strip = unit / segments, first = strip * i_step * rows;
+    const std::size_t count = std::min(i_step * rows, n - first);
+    if (!any_open(open, first, first + count) || !patience.left()) return;
+    const typename Engine::Session session;
     auto& own = best[unit];
-    own.assign(std::min(i_step * rows, n - first), Candidates<T>(out.k));
+    own.assign(count, Candidates<T>(out.k));
     const std::size_t begin = unit % segments * j_step, end = std::min(begin + j_step, engine.y_panels());
+    // What passes until the nearest are found, in random order.
+    const auto welcome = [k = static_cast<double>(out.k)](std::size_t seen) {
+      return 2.0 * k * (1.0 + std::log1p(static_cast<double>(seen) / k));
+    };
+    std::size_t hits = 0;
     for (std::size_t pj = begin; pj < end && !interrupt.requested(); ++pj) {
+      const std::size_t seen = (pj - begin) * Engine::columns;
+      if (Engine::rough && pj % 4 == 0 && patience.ends(hits, count, seen, welcome(seen))) {
+        own.clear();
+        break;
+      }
       for (std::size_t pi = strip * i_step; pi < std::min((strip + 1) * i_step, engine.x_panels()); ++pi) {
         for_each_hit<T>(
-            call, engine, pi, pj, tile, [&](std::size_t i) PYLOSS_INLINE_LAMBDA { return own[i - first].limit(); },
-            [&](std::size_t i, std::size_t j, T lower) { own[i - first].add(lower, engine.slack(i, j, lower), j, exact_of(i)); });
+            call, engine, session, pi, pj, tile, [&](std::size_t i) PYLOSS_INLINE_LAMBDA { return own[i - first].limit(); },
+            [&](std::size_t i, std::size_t j, T lower) {
+              ++hits;
+              own[i - first].add(lower, engine.slack(i, j, lower), j, exact_of(i));
+            });
       }
     }
+    patience.count(own.empty());
     if (segments == 1) finish(strip);
   });
   if (done && segments > 1) {
@@ -450,16 +578,28 @@ bool find_nearest(const PairwiseCall& call, const Engine& engine, const Nearest&
 }
 
 template <class T, class Engine>
-bool find_within(const PairwiseCall& call, const Engine& engine, double radius, Neighbours& out, Interrupt& interrupt) {
+bool find_within(const PairwiseCall& call, const Engine& engine, double radius, Neighbours& out, OpenRows& open, Interrupt& interrupt) {
   constexpr std::size_t rows = Engine::rows;
-  out.indices.assign(call.x.count, {});
-  out.distances.assign(call.x.count, {});
-  const T limit = engine.highest_lower(radius);
+  // Distances that come out as the radius may be above it by half of the least float32.
+  Patience<Engine> patience;
+  const T limit = engine.highest_lower(call.float64 || engine.similarity() ? radius : radius + 0x1p-150);
   return for_each_chunk(engine.x_panels(), call.threads, interrupt, [&](std::size_t pi, int) {
     alignas(simd::group_bytes) T tile[rows * Engine::columns];
+    const std::size_t first = pi * rows, last = std::min(first + rows, call.x.count);
+    if (!any_open(open, first, last) || !patience.left()) return;
+    const auto clear = [&] {
+      for (std::size_t i = first; i < last; ++i) out.indices[i].clear(), out.distances[i].clear();
+    };
+    const typename Engine::Session session;
+    clear();
+    std::size_t in_vain = 0;
     for (std::size_t pj = 0; pj < engine.y_panels() && !interrupt.requested(); ++pj) {
+      if (patience.ends(in_vain, last - first, pj * Engine::columns, 0.0)) {
+        patience.count(true);
+        return clear();
+      }
       for_each_hit<T>(
-          call, engine, pi, pj, tile, [&](std::size_t) PYLOSS_INLINE_LAMBDA { return limit; },
+          call, engine, session, pi, pj, tile, [&](std::size_t) PYLOSS_INLINE_LAMBDA { return limit; },
           [&](std::size_t i, std::size_t j, T lower) {
             const double distance = engine.exact(i, j, lower);
             // As the caller will see it: a distance found before is within itself.
@@ -467,10 +607,30 @@ bool find_within(const PairwiseCall& call, const Engine& engine, double radius, 
             if (engine.similarity() ? shown >= radius : shown <= radius) {
               out.indices[i].push_back(static_cast<std::int64_t>(j));
               out.distances[i].push_back(distance);
+            } else {
+              ++in_vain;
             }
           });
     }
+    patience.count(false);
+    std::fill(open.begin() + static_cast<std::ptrdiff_t>(first), open.begin() + static_cast<std::ptrdiff_t>(last), std::uint8_t{0});
   });
+}
+
+/// Calls search(engine, open) by a rough engine where there is one, then by a full one for the rows that are left.
+template <class T, class Search>
+bool search_rows(const PairwiseCall& call, Interrupt& interrupt, Search&& search) {
+  OpenRows open(call.x.count, 1);
+#if defined(PYLOSS_BFLOAT16)
+  Form form;
+  if constexpr (std::is_same_v<T, float>) {
+    if (Bfloat16Products::pay(call.y.count, call.x.depth) && form_of(call.metric, form)) {
+      if (!search(InnerProducts<float, Bfloat16Products>(call, form, interrupt), open)) return false;
+      if (!any_open(open, 0, open.size())) return true;
+    }
+  }
+#endif
+  return with_engine<T>(call, interrupt, [&](const auto& engine) { return search(engine, open); });
 }
 
 template <class T, class Metric>
@@ -550,14 +710,18 @@ bool run_pairwise(const PairwiseCall& call, const View& out, Interrupt& interrup
 bool run_nearest(const PairwiseCall& call, const Nearest& out, Interrupt& interrupt) {
   return with_scalar(call.float64, [&](auto scalar) {
     using T = decltype(scalar);
-    return with_engine<T>(call, interrupt, [&](const auto& engine) { return find_nearest<T>(call, engine, out, interrupt); });
+    return search_rows<T>(call, interrupt,
+                          [&](const auto& engine, OpenRows& open) { return find_nearest<T>(call, engine, out, open, interrupt); });
   });
 }
 
 bool run_within(const PairwiseCall& call, double radius, Neighbours& out, Interrupt& interrupt) {
   return with_scalar(call.float64, [&](auto scalar) {
     using T = decltype(scalar);
-    return with_engine<T>(call, interrupt, [&](const auto& engine) { return find_within<T>(call, engine, radius, out, interrupt); });
+    out.indices.resize(call.x.count);
+    out.distances.resize(call.x.count);
+    return search_rows<T>(call, interrupt,
+                          [&](const auto& engine, OpenRows& open) { return find_within<T>(call, engine, radius, out, open, interrupt); });
   });
 }
 

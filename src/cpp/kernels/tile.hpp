@@ -27,9 +27,21 @@ struct Tile {
   static constexpr std::size_t columns = packs * simd::Pack<T>::lanes;
 };
 
-/// Features that are added up in a register before they go to the tile's totals: rounding errors then grow with depth_block + depth /
-/// depth_block instead of with the depth. The same on every level, whatever its tile.
-constexpr std::size_t depth_block = 32;
+/// Features that are added up in a register, and blocks of them that are added up before they go to the tile's totals: rounding errors then
+/// grow far slower than the depth. The same on every level, whatever its tile.
+constexpr std::size_t depth_block = 32, depth_run = 8 * depth_block;
+
+/// In how many additions a product takes part at most: in its block, in its run and of runs.
+struct Additions {
+  explicit Additions(std::size_t depth)
+      : in_block(static_cast<double>(std::min(depth, depth_block))),
+        in_run(static_cast<double>(divide_up(std::min(depth, depth_run), depth_block))),
+        of_runs(depth > depth_run ? static_cast<double>(divide_up(depth, depth_run)) : 0.0) {}
+
+  double all() const { return in_block + in_run + of_runs; }
+
+  double in_block, in_run, of_runs;
+};
 
 /// Rows as the tile reads them: panels of `width` rows, in each feature after feature. Missing rows of the last panel are zero.
 template <class T>
@@ -110,6 +122,7 @@ void accumulate(const Metric& metric, Rows a, const T* b, Stride b_stride, std::
   constexpr std::size_t rows = Tile<T>::rows, packs = Tile<T>::packs, columns = Tile<T>::columns, sums = Metric::sums;
   constexpr std::size_t together = rows / Metric::passes;
   static_assert(rows % Metric::passes == 0);
+  alignas(simd::group_bytes) T run[sums * rows * columns];
   if (depth == 0) std::fill(totals, totals + sums * rows * columns, T{0});
   unrolled<Metric::passes>([&](auto pass) PYLOSS_INLINE_LAMBDA {
     constexpr std::size_t first = pass * together;
@@ -132,14 +145,22 @@ void accumulate(const Metric& metric, Rows a, const T* b, Stride b_stride, std::
       std::size_t k = begin;
       for (; k + Metric::steps <= end; k += Metric::steps) unrolled<Metric::steps>([&](auto i) PYLOSS_INLINE_LAMBDA { add(k + i); });
       for (; k < end; ++k) add(k);
+      // The first run is the totals' beginning.
+      T* const into = begin < depth_run ? totals : run;
       unrolled<together>([&](auto r) PYLOSS_INLINE_LAMBDA {
         unrolled<packs>([&](auto p) PYLOSS_INLINE_LAMBDA {
           unrolled<sums>([&](auto s) PYLOSS_INLINE_LAMBDA {
-            T* const to = totals + (s * rows + first + r) * columns + p * V::lanes;
-            (begin == 0 ? sum[r][p][s] : metric.merge(V::load(to), sum[r][p][s])).store(to);
+            T* const to = into + (s * rows + first + r) * columns + p * V::lanes;
+            (begin % depth_run == 0 ? sum[r][p][s] : metric.merge(V::load(to), sum[r][p][s])).store(to);
           });
         });
       });
+      if (into == totals || (end % depth_run != 0 && end != depth)) continue;
+      for (std::size_t s = 0; s < sums; ++s) {
+        for (std::size_t at = (s * rows + first) * columns; at < (s * rows + first + together) * columns; at += V::lanes) {
+          metric.merge(V::load(totals + at), V::load(run + at)).store(totals + at);
+        }
+      }
     }
   });
 }

@@ -1,4 +1,4 @@
-// The only file with instruction-set intrinsics: what the compiler's vector extensions cannot say by themselves.
+// With bfloat16.hpp the only file with instruction-set intrinsics: what the compiler's vector extensions cannot say by themselves.
 #pragma once
 
 #include <bit>

@@ -77,6 +77,16 @@ class Queries:
         How many queries there are.
         """
 
+def bfloat16_unit() -> str:
+    """
+    The one in use.
+    """
+
+def bfloat16_units() -> list[str]:
+    """
+    Instructions for products of bfloat16 that this CPU has and this level uses, the best one last.
+    """
+
 def box_losses() -> dict[str, int]:
     """
     Name -> number of parameters of every kernel of boxes.
@@ -423,6 +433,11 @@ def tuples(
 def tuples_losses() -> dict[str, int]:
     """
     Name -> number of parameters of every kernel of given tuples of rows.
+    """
+
+def use_bfloat16_unit(name: str) -> None:
+    """
+    Chooses another one.
     """
 
 def within(
