@@ -18,7 +18,7 @@ def show_config() -> dict[str, Any]:
     Returns
     -------
     dict
-        Version, levels built, usable on this CPU and in use, instructions for products of bfloat16 (by which `nearest` and
+        Version, levels built, usable on this CPU and in use, instructions for bfloat16 (by which `nearest` and
         `within` rule pairs out), threads, compiler, OpenMP, Python and NumPy.
 
     Examples
