@@ -83,16 +83,6 @@ class _Job:
         return self.metric, self.x, self.y
 
 
-def _unit(rows: Rows) -> Rows:
-    """Return rows of length 1 in float64; rows of zeros stay."""
-    rows = np.asarray(rows, np.float64)
-    largest = np.max(np.abs(rows), axis=1, keepdims=True, initial=0.0)
-    with np.errstate(invalid="ignore"):
-        rows = rows / np.where(largest > 0.0, largest, 1.0)
-    length = np.sqrt(np.einsum("ik,ik->i", rows, rows))[:, None]
-    return rows / np.where(length > 0.0, length, 1.0)
-
-
 def _centred(rows: Rows) -> Rows:
     """Return rows less their own means, in float64."""
     rows = np.asarray(rows, np.float64)
@@ -101,25 +91,6 @@ def _centred(rows: Rows) -> Rows:
     # The rounded mean of equal numbers need not be that number.
     constant = (rows == rows[:, :1]).all(axis=1, keepdims=True)
     return np.where(constant, 0.0, rows - rows.mean(axis=1, keepdims=True))
-
-
-def _tamed(rows: Rows) -> Rows:
-    """Return rows in float64 that point in the same directions, and of which sums do not overflow."""
-    rows = np.asarray(rows, np.float64)
-    largest = np.max(np.abs(rows), axis=1, keepdims=True, initial=0.0)
-    return np.where(largest > 2.0**960, rows * 2.0**-64, rows)
-
-
-def _directions(x: Rows, y: Rows, itself: bool) -> tuple[Rows, Rows]:
-    """Return unit rows of which half the squared distance is the cosine distance; 1 from a row of zeros to others."""
-
-    def directions(rows: Rows) -> Rows:
-        unit = _unit(rows)
-        # Rows of zeros point in a direction of their own.
-        return np.column_stack([unit, ~unit.any(axis=1)])
-
-    first = directions(x)
-    return (first, first) if itself else (first, directions(y))
 
 
 def _on_sphere(rows: Rows) -> Rows:
@@ -188,9 +159,10 @@ def _job(x: Array, y: Array | None, metric: str, p: float | None, VI: ArrayLike)
             float64 = True
             rows_x, rows_y = np.asarray(rows_x, np.float64), np.asarray(rows_y, np.float64)
     elif metric in ("cosine", "correlation"):
-        if metric == "correlation":
-            rows_x, rows_y = _centred(_tamed(rows_x)), _centred(_tamed(rows_y))
-        rows_x, rows_y = _directions(rows_x, rows_y, itself)
+        # Half the squared distance of unit rows; rows of zeros point in a direction of their own.
+        centred, threads = metric == "correlation", get_num_threads()
+        rows_x = kernels.directions(rows_x, centred, threads)
+        rows_y = rows_x if itself else kernels.directions(rows_y, centred, threads)
         kernel = "half_square"
     elif metric == "jensenshannon":
         rows_x = distribution_rows(rows_x, "x")

@@ -42,6 +42,17 @@ void bind_pairwise(py::module_& m) {
       "The one in use.");
   m.def("use_bfloat16_unit", &use_bfloat16_unit, py::arg("name"), "Chooses another one.");
   m.def(
+      "directions",
+      [](const py::array& rows, bool centred, int threads) {
+        const Matrix from = rows_of(rows);
+        py::array_t<double> out(std::vector<std::size_t>{from.count, from.depth + 1});
+        double* const to = out.mutable_data();
+        without_gil([&](Interrupt& interrupt) { return run_directions(from, centred, threads, to, interrupt); });
+        return out;
+      },
+      py::arg("rows"), py::arg("centred"), py::arg("threads"));
+
+  m.def(
       "pairwise",
       [](const Parameters& metric, const py::array& x, const py::array& y, bool self, bool float64, const Operand& out, int threads) {
         const PairwiseCall call = call_of(metric, x, y, self, float64, threads);

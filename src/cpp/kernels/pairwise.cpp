@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <memory>
+#include <numeric>
 #include <optional>
 #include <type_traits>
 
@@ -693,12 +694,72 @@ bool vjp(const PairwiseCall& call, const Metric& metric, const View& cotangent, 
   });
 }
 
+/// The largest magnitude; NaN if one of the numbers is not finite.
+double largest_of(const double* x, std::size_t depth) {
+  using V = Pack<double>;
+  V largest = 0.0, probe = 0.0;
+  simd::for_each_pack<double>(depth, [&](std::size_t k, auto, auto lanes) PYLOSS_INLINE_LAMBDA {
+    const V a = lanes.load(x + k);
+    largest = max(largest, abs(a));
+    probe += a * 0.0;
+  });
+  double most[V::lanes], bad[V::lanes];
+  largest.store(most);
+  probe.store(bad);
+  return *std::max_element(most, most + V::lanes) + std::accumulate(bad, bad + V::lanes, 0.0);
+}
+
+/// Writes a row's direction, and behind it whether it has none.
+template <class T>
+void write_direction(const T* row, std::size_t depth, bool centred, double* to) {
+  const auto multiply = [&](auto&& change) PYLOSS_INLINE_LAMBDA {
+    for (std::size_t k = 0; k < depth; ++k) to[k] = change(to[k]);
+  };
+  std::copy(row, row + depth, to);
+  to[depth] = 0.0;
+  double largest = largest_of(to, depth);
+  if (centred && largest == largest) {
+    // The rounded mean of equal numbers need not be that number.
+    if (std::all_of(row, row + depth, [&](T a) { return a == row[0]; })) {
+      std::fill_n(to, depth, 0.0);
+    } else {
+      // The sum of the largest would overflow.
+      if (largest > 0x1p960) multiply([](double a) { return a * 0x1p-64; });
+      const double sum = sum_by_runs(depth, [&](std::size_t begin, std::size_t length) PYLOSS_INLINE_LAMBDA {
+        simd::Sum<double> of_run;
+        simd::for_each_pack<double>(
+            length, [&](std::size_t i, auto place, auto lanes) PYLOSS_INLINE_LAMBDA { of_run.add(place, lanes.load(to + begin + i)); });
+        return of_run.total();
+      });
+      const double mean = sum / static_cast<double>(depth);
+      multiply([mean](double a) { return a - mean; });
+    }
+    largest = largest_of(to, depth);
+  }
+  if (largest != largest) return std::fill_n(to, depth, largest), void();
+  if (largest == 0.0) return to[depth] = 1.0, void();
+  multiply([largest](double a) { return a / largest; });
+  const double length = std::sqrt(inner_product(to, to, depth));
+  multiply([length](double a) { return a / length; });
+}
+
 template <class Use>
 bool with_scalar(bool float64, Use&& use) {
   return float64 ? use(double{}) : use(float{});
 }
 
 }  // namespace
+
+bool run_directions(const Matrix& rows, bool centred, int threads, double* out, Interrupt& interrupt) {
+  constexpr std::size_t chunk = 64;
+  return for_each_chunk(divide_up(rows.count, chunk), threads, interrupt, [&](std::size_t unit, int) {
+    with_rows(rows, [&](const auto* data) {
+      for (std::size_t i = unit * chunk; i < std::min(rows.count, (unit + 1) * chunk); ++i) {
+        write_direction(data + i * rows.stride, rows.depth, centred, out + i * (rows.depth + 1));
+      }
+    });
+  });
+}
 
 bool run_pairwise(const PairwiseCall& call, const View& out, Interrupt& interrupt) {
   return with_scalar(call.float64, [&](auto scalar) {

@@ -41,6 +41,9 @@ struct Neighbours {
   std::vector<std::vector<double>> distances;
 };
 
+/// `out` (rows.count rows of rows.depth + 1) = each row, less its own mean if `centred`, divided by its length, in float64. Behind a row of
+/// zeros is a 1: it has a direction of its own. Half the squared distance of two is their cosine or correlation distance.
+bool run_directions(const Matrix& rows, bool centred, int threads, double* out, Interrupt& interrupt);
 bool run_pairwise(const PairwiseCall& call, const View& out, Interrupt& interrupt);
 bool run_nearest(const PairwiseCall& call, const Nearest& out, Interrupt& interrupt);
 bool run_within(const PairwiseCall& call, double radius, Neighbours& out, Interrupt& interrupt);

@@ -141,6 +141,7 @@ def covariance_losses() -> dict[str, int]:
     Name -> number of parameters of every kernel of the covariances of two batches.
     """
 
+def directions(rows: numpy.ndarray, centred: bool, threads: int) -> numpy.typing.NDArray[numpy.float64]: ...
 def dropout(x: Operand, p: float, seed: int, float64: bool, out: Operand, threads: int) -> None: ...
 def elementwise_losses() -> dict[str, tuple[int, int, int]]:
     """
