@@ -27,7 +27,7 @@ BATCH = 1 << 18
 PART = 1 << 18
 """Rows that a part of a file has at least, if the file is as long: row groups or record batches are put together."""
 _CHUNK, _BUFFER = 1 << 23, 1 << 20
-"""Bytes of a column in a row group that are read at once; of longer ones, which may be as long as the file, so many at a time."""
+"""Bytes of a column in a row group that are read at once; of more, which may be the whole file, so many at a time."""
 
 Batches = Iterator[tuple["pa.RecordBatch", Place]]
 
