@@ -568,10 +568,19 @@ def test_large_parts_share_tasks(client, tmp_path, monkeypatch):
     data = wild()
     for i in range(20):
         pq.write_table(data.slice(100 * i, 100), tmp_path / f"part-{i:02}.parquet")
-    monkeypatch.setattr(_dask, "PART", 1)
     monkeypatch.setattr(_dask, "_ROWS", 250)
-    wanted = {(2000, 20): 2, (2000, 4): 1, (0, 20): 1, (0, 0): 1}
-    assert {each: _dask._parts_of_a_task(*each) for each in wanted} == wanted
+    for parts, rows, threads, wanted in (
+        (20, 500, 2, [5, 5, 5, 5]),
+        (20, 600, 1, [8, 8, 4]),  # at most 250 rows
+        (20, 2000, 3, [2] * 10),
+        (20, 20000, 2, [1] * 20),
+        (20, None, 2, [1] * 20),  # nobody knows how long parts are
+        (3, 3, 16, [1, 1, 1]),
+        (0, 0, 2, []),
+    ):
+        spans = list(_dask._spans(range(parts), rows, threads))
+        assert [len(span) for span in spans] == wanted
+        assert [part for span in spans for part in span] == list(range(parts))
     source = str(tmp_path / "part-*.parquet")
     same_bits(pl.score(source, LOSSES, scheduler=client, **ASKED), pl.score(source, LOSSES, **ASKED))
 

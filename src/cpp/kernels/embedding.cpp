@@ -87,7 +87,7 @@ class Slabs {
         interrupt_(interrupt),
         call_{.x = x.rows(), .y = y.rows(), .self = self, .float64 = sizeof(T) == 8, .threads = threads},
         products_(call_, loss.measure.form, interrupt),
-        width_(divide_up(y.count, 64) * 64),
+        width_(width_of(y.count)),
         height_(height_of(x.count, width_)),
         x_labels_(x_labels),
         labels_(width_),
@@ -322,6 +322,12 @@ class Slabs {
         for (std::size_t k = 0; k < depth; ++k) to[k] += sum * own[k] - sums[k];
       }
     }
+  }
+
+  /// Rows of a slab that are multiples of a page apart would share a few sets of the caches.
+  static std::size_t width_of(std::size_t others) {
+    const std::size_t width = divide_up(others, 64) * 64;
+    return width * sizeof(T) % 4096 == 0 ? width + 64 : width;
   }
 
   /// A quarter of the anchors, since memory of a fresh slab costs time as well, but at least 192 and within 16 MiB. Few slabs are wanted

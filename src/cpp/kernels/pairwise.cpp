@@ -545,7 +545,7 @@ bool find_nearest(const PairwiseCall& call, const Engine& engine, const Nearest&
     const std::size_t strip = unit / segments, first = strip * i_step * rows;
     const std::size_t count = std::min(i_step * rows, n - first);
     if (!any_open(open, first, first + count) || !patience.left()) return;
-    const typename Engine::Session session;
+    const typename Engine::Session session{};
     auto& own = best[unit];
     own.assign(count, Candidates<T>(out.k));
     const std::size_t begin = unit % segments * j_step, end = std::min(begin + j_step, engine.y_panels());
@@ -591,7 +591,7 @@ bool find_within(const PairwiseCall& call, const Engine& engine, double radius, 
     const auto clear = [&] {
       for (std::size_t i = first; i < last; ++i) out.indices[i].clear(), out.distances[i].clear();
     };
-    const typename Engine::Session session;
+    const typename Engine::Session session{};
     clear();
     std::size_t in_vain = 0;
     for (std::size_t pj = 0; pj < engine.y_panels() && !interrupt.requested(); ++pj) {

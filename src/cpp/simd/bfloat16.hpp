@@ -115,7 +115,6 @@ __attribute__((target("avx512bf16"))) inline void tile_of_avx512(const std::uint
       for (std::size_t pair = 0; pair < depth / 2; ++pair) {
         const auto left = reinterpret_cast<__m512bh>(_mm512_loadu_si512(column + pair * 32));
         const auto right = reinterpret_cast<__m512bh>(_mm512_loadu_si512(column + block / 2 + pair * 32));
-#pragma GCC unroll 8
         for (std::size_t r = 0; r < together; ++r) {
           std::int32_t both;
           std::memcpy(&both, row + r * depth + 2 * pair, sizeof both);

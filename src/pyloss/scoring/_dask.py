@@ -15,14 +15,14 @@ from ._columns import Columns
 from ._score import Job, Progress, Scored, finish, plan
 from ._scorer import Scorer
 from ._scores import Scores
-from ._sources import PART, File, Frame, Mapped, Part, Rows, Source, open_source
+from ._sources import File, Frame, Mapped, Part, Rows, Source, open_source
 
 Delayed = Callable[..., Any]
 
 _BRANCHES = 32
 """Sums that are merged at a time, by a task or, the last ones, here."""
-_ROWS = 1 << 21
-"""Rows of a task, where there are tasks enough."""
+_ROWS = 1 << 24
+"""Rows of a task at most, where parts have fewer: what is lost with a worker."""
 
 
 def _merged(scored: Sequence[Scored]) -> Scored:
@@ -38,10 +38,11 @@ def _score_parts(job: Job, parts: Sequence[Part]) -> Scored:
     return _merged([job(part) for part in parts])
 
 
-def _parts_of_a_task(rows: int, parts: int) -> int:
-    """Return how many parts are one task: Dask needs milliseconds for each task, in which a million rows are scored."""
-    each = rows // max(parts, 1)
-    return max(1, min(_ROWS // max(each, 1), parts // 8)) if each >= PART else 1
+def _spans(parts: Sequence[Any], rows: int | None, threads: int) -> Iterator[Sequence[Any]]:
+    """Put parts together to two tasks a thread: Dask needs milliseconds for each, enough for half a million rows."""
+    most = _ROWS * len(parts) // rows if rows else 1
+    step = max(1, min(most, math.ceil(len(parts) / (2 * threads))))
+    return (parts[begin : begin + step] for begin in range(0, len(parts), step))
 
 
 def _score_frame(job: Job, frame: Any, number: int) -> Scored:
@@ -61,14 +62,16 @@ def score_with_dask(source: Any, scorer: Scorer, columns: Columns, scheduler: An
         raise ImportError('scoring with Dask needs it: pip install "pyloss[dask]"') from error
     if scheduler is not None:
         _check_scheduler(scheduler)
-    name, tasks = _tasks(source, scorer, columns, delayed)
-    if not tasks:
-        raise ValueError(f"source: {name} has no rows")
-    merged = delayed(_merged, pure=False)
-    while len(tasks) > _BRANCHES:
-        tasks = [merged(tasks[i : i + _BRANCHES]) for i in range(0, len(tasks), _BRANCHES)]
-    # The last merge happens here: as a task it would wait for the sums to go from worker to worker.
-    scored = _merged(_compute(tasks, scheduler))
+    name, tasks_for = _tasks(source, scorer, columns, delayed)
+    with _client(scheduler) as client:
+        tasks = tasks_for(_threads(client))
+        if not tasks:
+            raise ValueError(f"source: {name} has no rows")
+        merged = delayed(_merged, pure=False)
+        while len(tasks) > _BRANCHES:
+            tasks = [merged(tasks[i : i + _BRANCHES]) for i in range(0, len(tasks), _BRANCHES)]
+        # The last merge happens here: as a task it would wait for the sums to go from worker to worker.
+        scored = _merged(_compute(tasks, client, scheduler))
     scorer._take(scored.tally, scored.dropped)
     if progress is not None:
         progress(scored.rows, scored.rows, scored.size)
@@ -86,8 +89,14 @@ def _check_scheduler(scheduler: Any) -> None:
         raise TypeError(f"scheduler: got {scheduler!r}, which is asynchronous, wanted one that is not")
 
 
-def _compute(tasks: list[Any], scheduler: Any) -> Any:
-    if scheduler is None:
+def _threads(client: Any) -> int:
+    """Return how many threads there are for tasks; as many as here if nobody knows."""
+    known = 0 if client is None else sum(client.nthreads().values())
+    return known or os.cpu_count() or 1
+
+
+def _compute(tasks: list[Any], client: Any, scheduler: Any) -> Any:
+    if client is None:
         import dask.base
 
         compute: Callable[..., Any] = dask.base.compute
@@ -96,30 +105,29 @@ def _compute(tasks: list[Any], scheduler: Any) -> Any:
     from distributed import CancelledError, KilledWorker
 
     completed: Callable[..., Any] = distributed.as_completed
-    with _client(scheduler) as client:
-        futures = client.compute(tasks)
-        try:
-            # Until the first error. Waiting in `gather` would leave a complaint behind when interrupted.
-            for future in completed(futures, loop=client.loop):
-                if future.status in ("error", "cancelled"):
-                    break
-            return client.gather(futures)
-        except BaseException as error:
-            with suppress(Exception):  # a client that has lost its scheduler has nothing to cancel
-                client.cancel(futures)
-            if isinstance(error, (CancelledError, KilledWorker)):
-                raise ConnectionError(f"scheduler: got {scheduler!r}, which gave up: {error}") from error
-            raise
+    futures = client.compute(tasks)
+    try:
+        # Until the first error. Waiting in `gather` would leave a complaint behind when interrupted.
+        for future in completed(futures, loop=client.loop):
+            if future.status in ("error", "cancelled"):
+                break
+        return client.gather(futures)
+    except BaseException as error:
+        with suppress(Exception):  # a client that has lost its scheduler has nothing to cancel
+            client.cancel(futures)
+        if isinstance(error, (CancelledError, KilledWorker)):
+            raise ConnectionError(f"scheduler: got {scheduler!r}, which gave up: {error}") from error
+        raise
 
 
 @contextmanager
 def _client(scheduler: Any) -> Iterator[Any]:
-    """Connect to an address until done; a client that is given stays connected."""
-    from distributed import Client
-
+    """Connect to an address until done; a client that is given stays connected, and None is none."""
     if not isinstance(scheduler, str):
         yield scheduler
         return
+    from distributed import Client
+
     client: Any = Client.__new__(Client)
     try:
         client.__init__(scheduler, set_as_default=False)
@@ -133,24 +141,28 @@ def _client(scheduler: Any) -> Iterator[Any]:
         yield client
 
 
-def _tasks(source: Any, scorer: Scorer, columns: Columns, delayed: Delayed) -> tuple[str, list[Any]]:
-    """Return the name of a source, and a task for each of its parts."""
+def _tasks(source: Any, scorer: Scorer, columns: Columns, delayed: Delayed) -> tuple[str, Callable[[int], list[Any]]]:
+    """Return the name of a source, and what makes tasks of its parts for so many threads."""
     if isinstance(source, dict) and any(hasattr(each, "dask") for each in source.values()):
-        return _tasks_of_arrays(source, scorer, columns, delayed)
+        name, tasks = _tasks_of_arrays(source, scorer, columns, delayed)
+        return name, lambda threads: tasks
     if type(source).__name__ == "DataFrame" and hasattr(source, "to_delayed"):
         names = [str(name) for name in source.columns]
         job, _ = plan(Source("the frame", names, [], None), scorer, columns)
         score = delayed(partial(_score_frame, job), pure=False)
         called = {str(name): name for name in source.columns}
         frame = source[[called[name] for name in job.columns.names]]
-        return "the frame", [score(part, i) for i, part in enumerate(frame.to_delayed())]
+        return "the frame", lambda threads: [score(part, i) for i, part in enumerate(frame.to_delayed())]
     opened = open_source(source)
     job, parts = plan(opened, scorer, columns)
     found = _for_workers(parts, opened.name)
-    step = _parts_of_a_task(opened.rows or 0, len(found))
-    spans = (found[i : i + step] for i in range(0, len(found), step))
-    # Arguments would be searched for collections of Dask, which takes longer than all else here.
-    return opened.name, [delayed(partial(_score_parts, job, span), pure=False)() for span in spans]
+
+    def tasks_for(threads: int) -> list[Any]:
+        # Arguments would be searched for collections of Dask, which takes longer than all else here.
+        spans = _spans(found, opened.rows, threads)
+        return [delayed(partial(_score_parts, job, span), pure=False)() for span in spans]
+
+    return opened.name, tasks_for
 
 
 def _for_workers(parts: Iterable[Part], name: str) -> list[Any]:
