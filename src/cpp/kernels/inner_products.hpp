@@ -153,6 +153,7 @@ class InnerProducts {
     find_error();
   }
 
+  Session session() const { return products_.session(); }
   std::size_t x_panels() const { return products_.x.panels(); }
   std::size_t y_panels() const { return products_.y.panels(); }
 

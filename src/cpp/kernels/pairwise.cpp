@@ -151,6 +151,7 @@ class Features {
     pack(call.y, y_);
   }
 
+  Session session() const { return {}; }
   std::size_t x_panels() const { return x_.panels(); }
   std::size_t y_panels() const { return y_.panels(); }
 
@@ -545,7 +546,7 @@ bool find_nearest(const PairwiseCall& call, const Engine& engine, const Nearest&
     const std::size_t strip = unit / segments, first = strip * i_step * rows;
     const std::size_t count = std::min(i_step * rows, n - first);
     if (!any_open(open, first, first + count) || !patience.left()) return;
-    const typename Engine::Session session{};
+    const typename Engine::Session session = engine.session();
     auto& own = best[unit];
     own.assign(count, Candidates<T>(out.k));
     const std::size_t begin = unit % segments * j_step, end = std::min(begin + j_step, engine.y_panels());
@@ -556,7 +557,8 @@ bool find_nearest(const PairwiseCall& call, const Engine& engine, const Nearest&
     std::size_t hits = 0;
     for (std::size_t pj = begin; pj < end && !interrupt.requested(); ++pj) {
       const std::size_t seen = (pj - begin) * Engine::columns;
-      if (Engine::rough && pj % 4 == 0 && patience.ends(hits, count, seen, welcome(seen))) {
+      // The logarithm takes as long as the scan of some tiles.
+      if (Engine::rough && (pj - begin) % 4 == 0 && patience.ends(hits, count, seen, welcome(seen))) {
         own.clear();
         break;
       }
@@ -581,8 +583,8 @@ bool find_nearest(const PairwiseCall& call, const Engine& engine, const Nearest&
 template <class T, class Engine>
 bool find_within(const PairwiseCall& call, const Engine& engine, double radius, Neighbours& out, OpenRows& open, Interrupt& interrupt) {
   constexpr std::size_t rows = Engine::rows;
-  // Distances that come out as the radius may be above it by half of the least float32.
   Patience<Engine> patience;
+  // Distances that come out as the radius may be above it by half of the least float32.
   const T limit = engine.highest_lower(call.float64 || engine.similarity() ? radius : radius + 0x1p-150);
   return for_each_chunk(engine.x_panels(), call.threads, interrupt, [&](std::size_t pi, int) {
     alignas(simd::group_bytes) T tile[rows * Engine::columns];
@@ -591,7 +593,7 @@ bool find_within(const PairwiseCall& call, const Engine& engine, double radius, 
     const auto clear = [&] {
       for (std::size_t i = first; i < last; ++i) out.indices[i].clear(), out.distances[i].clear();
     };
-    const typename Engine::Session session{};
+    const typename Engine::Session session = engine.session();
     clear();
     std::size_t in_vain = 0;
     for (std::size_t pj = 0; pj < engine.y_panels() && !interrupt.requested(); ++pj) {
@@ -625,7 +627,7 @@ bool search_rows(const PairwiseCall& call, Interrupt& interrupt, Search&& search
 #if defined(PYLOSS_BFLOAT16)
   Form form;
   if constexpr (std::is_same_v<T, float>) {
-    if (Bfloat16Products::pay(call.y.count, call.x.depth) && form_of(call.metric, form)) {
+    if (Bfloat16Products::pay(call.x.count, call.y.count, call.x.depth, call.threads) && form_of(call.metric, form)) {
       if (!search(InnerProducts<float, Bfloat16Products>(call, form, interrupt), open)) return false;
       if (!any_open(open, 0, open.size())) return true;
     }

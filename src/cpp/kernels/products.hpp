@@ -52,6 +52,7 @@ class FullProducts {
   static constexpr bool rough = false;
   /// What a thread holds while it computes.
   struct Session {};
+  Session session() const { return {}; }
 
   FullProducts(std::size_t x_count, std::size_t y_count, std::size_t depth)
       : x(x_count, depth, rows), y(y_count, depth, columns), depth_(depth) {}
@@ -138,12 +139,14 @@ class Bfloat16Products {
   static constexpr std::size_t rows = simd::bfloat16::rows, columns = simd::bfloat16::columns;
   static constexpr bool rough = true;
   using Session = simd::bfloat16::Session;
+  Session session() const { return Session(unit_); }
 
   Bfloat16Products(std::size_t x_count, std::size_t y_count, std::size_t depth) : x(x_count, depth), y(y_count, depth) {}
 
-  /// Whether they are worth it.
-  static bool pay(std::size_t y_count, std::size_t depth) {
-    return depth >= simd::bfloat16::depth && y_count >= 256 && simd::bfloat16::unit() != simd::bfloat16::Unit::none;
+  /// Whether they are worth it: rounding rows takes longer than packing them, and a tile has more rows than float32's.
+  static bool pay(std::size_t x_count, std::size_t y_count, std::size_t depth, int threads) {
+    return depth >= simd::bfloat16::depth && y_count >= 256 && x_count >= rows * static_cast<std::size_t>(threads) &&
+           simd::bfloat16::unit() != simd::bfloat16::Unit::none;
   }
 
   void accumulate(const Session& session, std::size_t i, std::size_t j, float* tile) const {
@@ -158,6 +161,9 @@ class Bfloat16Products {
 
   Bfloat16Panels<false> x;
   Bfloat16Panels<true> y;
+
+ private:
+  simd::bfloat16::Unit unit_ = simd::bfloat16::unit();
 };
 
 #endif

@@ -41,8 +41,8 @@ inline bool has(Unit unit) {
          syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
 }
 
-/// The unit in use. avx512_bf16 is for the asking: on the Intel Xeon on which it was measured it takes half as long again as float32's
-/// tile.
+/// The unit in use. avx512_bf16 is chosen by tests only: on the Intel Xeon on which it was measured it takes half as long again as
+/// float32's tile.
 inline std::atomic<Unit>& unit() {
   static std::atomic<Unit> chosen{has(Unit::amx_bf16) ? Unit::amx_bf16 : Unit::none};
   return chosen;
@@ -61,7 +61,7 @@ __attribute__((target("amx-tile"))) inline void release_tiles() { _tile_release(
 /// In each thread, around its calls of tile(): holds what the unit wants to be set up.
 class Session {
  public:
-  Session() : unit_(unit().load(std::memory_order_relaxed)) {
+  explicit Session(Unit own) : unit_(own) {
     if (unit_ == Unit::amx_bf16) set_tiles_up();
   }
   ~Session() {

@@ -21,7 +21,7 @@ Delayed = Callable[..., Any]
 
 _BRANCHES = 32
 """Sums that are merged at a time, by a task or, the last ones, here."""
-_ROWS = 1 << 24
+_ROWS = 1 << 23
 """Rows of a task at most, where parts have fewer: what is lost with a worker."""
 
 
@@ -91,7 +91,10 @@ def _check_scheduler(scheduler: Any) -> None:
 
 def _threads(client: Any) -> int:
     """Return how many threads there are for tasks; as many as here if nobody knows."""
-    known = 0 if client is None else sum(client.nthreads().values())
+    known = 0
+    if client is not None:
+        with suppress(Exception):  # of a scheduler that is gone, what comes next tells
+            known = sum(client.nthreads().values())
     return known or os.cpu_count() or 1
 
 

@@ -26,8 +26,8 @@ BATCH = 1 << 18
 """Rows that are read at a time."""
 PART = 1 << 18
 """Rows that a part of a file has at least, if the file is as long: row groups or record batches are put together."""
-_CHUNK, _BUFFER = 1 << 23, 1 << 20
-"""Bytes of a column in a row group that are read at once; of more, which may be the whole file, so many at a time."""
+_CHUNK, _CHUNKS, _BUFFER = 1 << 23, 1 << 26, 1 << 20
+"""Bytes of a column, and of all columns, in a row group that are read at once; of more, so many of each at a time."""
 
 Batches = Iterator[tuple["pa.RecordBatch", Place]]
 
@@ -141,7 +141,7 @@ class Parquet(File):
             file = pq.ParquetFile(self.path, pre_buffer=False)
             text = [name for name in names if _is_text(file.schema_arrow.field(name).type)]
             # A copy through a buffer takes a twentieth of the time of reading.
-            buffer = _BUFFER if _largest_chunk(file.metadata, names) > _CHUNK else 0
+            buffer = _BUFFER if _are_large(file.metadata, set(names)) else 0
             if text or buffer:
                 file = pq.ParquetFile(
                     self.path, read_dictionary=text, metadata=file.metadata, buffer_size=buffer, pre_buffer=False
@@ -171,7 +171,7 @@ class Parquet(File):
         pa = _arrow()
         for name in self.own(names):
             try:
-                for _ in self._file().iter_batches(BATCH, row_groups=[group], columns=[name], use_threads=False):
+                for _ in self._file([name]).iter_batches(BATCH, row_groups=[group], columns=[name], use_threads=False):
                     pass
             except (OSError, pa.ArrowException):
                 return f"column {name!r} in row group {group} of {self.path}"
@@ -192,14 +192,15 @@ class Parquet(File):
         return int(sum(each.null_count for each in known))
 
 
-def _largest_chunk(metadata: Any, names: Sequence[str]) -> int:
-    """Return the bytes that the longest of these columns' chunks has in the file."""
+def _are_large(metadata: Any, names: set[str]) -> bool:
+    """Tell whether a row group of these columns is too much to be read at once: it may be the whole file."""
     groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
     if not groups:
-        return 0
+        return False
     paths = [groups[0].column(i).path_in_schema for i in range(metadata.num_columns)]
-    wanted = [i for i, path in enumerate(paths) if any(path == name or path.startswith(f"{name}.") for name in names)]
-    return max((group.column(i).total_compressed_size for group in groups for i in wanted), default=0)
+    wanted = [i for i, path in enumerate(paths) if path in names or path.partition(".")[0] in names]
+    sizes = ([group.column(i).total_compressed_size for i in wanted] for group in groups)
+    return any(max(each, default=0) > _CHUNK or sum(each) > _CHUNKS for each in sizes)
 
 
 def _is_text(kind: pa.DataType) -> bool:
