@@ -230,10 +230,9 @@ def score(
     Notes
     -----
     Each thread reads a part of a file by itself: a row group, or as many as make 262144 rows. In memory are then, for
-    each thread, a row group of each column as it is in the file (1 MB of it where a column has more than 8 MB of it, or
-    all have more than 64), a page of it,
-    and a few batches of 262144 rows, of Parquet of 524288, with their losses; of files of which one batch is larger
-    (Arrow IPC), that batch. A stream is read two batches ahead for each thread.
+    each thread, a row group of each column as it is in the file (1 MB of it where a column has more than 8 MB, or all
+    have more than 64), a page of it, and a few batches of 262144 rows, of Parquet of 524288, with their losses; of
+    files of which one batch is larger (Arrow IPC), that batch. A stream is read two batches ahead for each thread.
 
     Examples
     --------
