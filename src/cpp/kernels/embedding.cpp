@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <memory>
 #include <stdexcept>
 
@@ -91,6 +92,7 @@ class Slabs {
         height_(height_of(x.count, width_)),
         x_labels_(x_labels),
         labels_(width_),
+        side_by_side_(static_cast<std::size_t>(threads)),
         own_labels_(static_cast<std::size_t>(threads)),
         scratch_(static_cast<std::size_t>(threads)) {
     std::fill_n(labels_.data(), width_, std::numeric_limits<T>::quiet_NaN());
@@ -109,8 +111,17 @@ class Slabs {
     return alike > 1.0 && alike < static_cast<double>(y_.count);
   }
 
-  /// For what follows but each_by_itself().
-  void reserve() { slab_ = Buffer<T>(width_ * height_); }
+  /// Memory for gradients by anchors.
+  bool reserve_gradients() {
+    y_features_ = Panels<T>(y_.stride, y_.count, columns);
+    return pack_features(y_, 0, y_.count, y_features_);
+  }
+  /// And for those by the others, with a slab.
+  void reserve_slab() {
+    slab_ = Buffer<T>(width_ * height_);
+    x_features_ = Panels<T>(x_.stride, height_, columns);
+    for (Buffer<T>& each : side_by_side_) each = Buffer<T>(others_at_once * height_);
+  }
   T* row(std::size_t i) { return slab_.data() + i * width_; }
 
   /// Distances or similarities of anchors [begin, end) to all others. `begin` is a multiple of height().
@@ -130,7 +141,7 @@ class Slabs {
 
   /// Adds the gradients by anchors [begin, end) to grad, rows of `depth`.
   bool carry_to_anchors(std::size_t begin, std::size_t end, T* grad) {
-    constexpr std::size_t chunk = 2 * rows;
+    const std::size_t chunk = std::clamp<std::size_t>((end - begin) / (3 * rows * static_cast<std::size_t>(threads_)), 1, 8) * rows;
     return for_each_chunk(divide_up(end - begin, chunk), threads_, interrupt_, [&](std::size_t unit, int) {
       carry_to_rows(begin + unit * chunk, std::min(begin + (unit + 1) * chunk, end), row(unit * chunk), grad);
     });
@@ -139,8 +150,8 @@ class Slabs {
   /// All three for all anchors, where nothing goes to the others: without a slab in common, threads need not wait for each other.
   template <class Use>
   bool each_by_itself(const T* statistics, T* grad, Use&& use) {
-    const std::size_t fit = (std::size_t{1} << 20) / (sizeof(T) * std::max<std::size_t>(width_, 1));
-    const std::size_t block = std::clamp<std::size_t>(fit / 12, 1, 4) * 12;
+    const std::size_t fit = (std::size_t{2} << 20) / (sizeof(T) * std::max<std::size_t>(width_, 1));
+    const std::size_t block = std::clamp<std::size_t>(fit / 12, 1, 8) * 12;
     std::vector<Buffer<T>> own(static_cast<std::size_t>(threads_));
     return for_each_chunk(divide_up(x_.count, block), threads_, interrupt_, [&](std::size_t unit, int thread) {
       Buffer<T>& values = own[static_cast<std::size_t>(thread)];
@@ -156,25 +167,25 @@ class Slabs {
 
   /// Adds the gradients by all others, as far as anchors [begin, end) cause them, to grad, rows of `depth`.
   bool carry_to_others(std::size_t begin, std::size_t end, T* grad) {
-    constexpr std::size_t panels = 8;
+    if (!pack_features(x_, begin, end, x_features_)) return false;
     const bool inner = loss_.measure.form == Form::inner;
     const std::size_t depth = y_.depth, stride = x_.stride, count = end - begin;
-    return for_each_chunk(divide_up(y_.count, panels * rows), threads_, interrupt_, [&](std::size_t unit, int) {
-      alignas(simd::group_bytes) T tile[rows * columns];
-      Buffer<T> total(panels * rows * stride);
-      const std::size_t first = unit * panels * rows, last = std::min(first + panels * rows, y_.count);
-      for (std::size_t f = 0; f < stride; f += columns) {
-        for (std::size_t j = first; j < last; j += rows) {
-          accumulate<T>(distances::Inner{}, SideBySide<T, std::size_t>{slab_.data() + j, width_}, x_.row(begin) + f, stride, count, tile);
-          for (std::size_t r = 0; r < rows; ++r) std::copy_n(tile + r * columns, columns, total.data() + (j - first + r) * stride + f);
+    return for_each_chunk(divide_up(y_.count, others_at_once), threads_, interrupt_, [&](std::size_t unit, int thread) {
+      const std::size_t first = unit * others_at_once, last = std::min(first + others_at_once, y_.count),
+                        used = divide_up(last - first, rows);
+      T* const panels = side_by_side_[static_cast<std::size_t>(thread)].data();
+      T sums[others_at_once] = {};
+      for (std::size_t i = 0; i < count; ++i) {
+        const T* const values = row(i) + first;
+        for (std::size_t j = 0; j < others_at_once; j += line) __builtin_prefetch(values + 8 * width_ + j);
+        for (std::size_t p = 0; p < used; ++p) std::memcpy(panels + (p * count + i) * rows, values + p * rows, sizeof(T) * rows);
+        if (!inner) {
+          for (std::size_t j = 0; j < used * rows; ++j) sums[j] += values[j];
         }
       }
-      T sums[panels * rows] = {};
-      if (!inner) {
-        for (std::size_t i = 0; i < count; ++i) {
-          for (std::size_t j = first; j < last; ++j) sums[j - first] += row(i)[j];
-        }
-      }
+      Buffer<T> total(others_at_once * stride);
+      multiply(count, used, x_features_, total.data(),
+               [&](std::size_t panel, std::size_t k) { return SideBySide<T, Height>{panels + (panel * count + k) * rows, {}}; });
       for (std::size_t j = first; j < last; ++j) {
         const T* const own = y_.row(j);
         const T* const from = total.data() + (j - first) * stride;
@@ -223,6 +234,8 @@ class Slabs {
 
  private:
   using V = Pack<T>;
+  using Height = std::integral_constant<std::size_t, rows>;
+  static constexpr std::size_t others_at_once = 8 * rows, line = 64 / sizeof(T);
 
   /// Values and indices of the nearest negatives and farthest positives so far.
   struct Best {
@@ -264,10 +277,12 @@ class Slabs {
     alignas(simd::group_bytes) T tile[rows * columns];
     for (std::size_t pj = first; pj < last; ++pj) {
       for (std::size_t pi = begin / rows; pi < divide_up(end, rows); ++pi) {
+        if (pj + 1 < last) products_.prefetch_part(pj + 1, pi - begin / rows, divide_up(end, rows) - begin / rows);
         products_.accumulate({}, pi, pj, tile);
         products_.finish(pi, pj, tile);
         T* at = to + (pi * rows - begin) * width_ + pj * columns;
-        for (std::size_t r = 0; r < rows && pi * rows + r < end; ++r, at += width_) std::copy_n(tile + r * columns, columns, at);
+        for (std::size_t r = 0; r < rows && pi * rows + r < end; ++r, at += width_)
+          std::memcpy(at, tile + r * columns, sizeof(T) * columns);
       }
     }
   }
@@ -296,21 +311,11 @@ class Slabs {
 
   /// Adds the gradients by anchors [begin, end), whose derivatives are in `from`, to grad.
   void carry_to_rows(std::size_t begin, std::size_t end, const T* from, T* grad) const {
-    constexpr std::size_t block = 512;
     const bool inner = loss_.measure.form == Form::inner;
-    const std::size_t depth = x_.depth, stride = y_.stride;
-    alignas(simd::group_bytes) T tile[rows * columns];
-    Buffer<T> total(divide_up(end - begin, rows) * rows * stride);
-    std::fill_n(total.data(), divide_up(end - begin, rows) * rows * stride, T{0});
-    for (std::size_t j = 0; j < y_.count; j += block) {
-      const std::size_t length = std::min(block, y_.count - j);
-      for (std::size_t first = 0; first < end - begin; first += rows) {
-        for (std::size_t f = 0; f < stride; f += columns) {
-          accumulate<T>(distances::Inner{}, RowByRow<T>{from + first * width_ + j, width_}, y_.row(j) + f, stride, length, tile);
-          add(tile, total.data() + first * stride + f, stride);
-        }
-      }
-    }
+    const std::size_t depth = x_.depth, stride = y_.stride, panels = divide_up(end - begin, rows);
+    Buffer<T> total(panels * rows * stride);
+    multiply(y_.count, panels, y_features_, total.data(),
+             [&](std::size_t panel, std::size_t j) { return RowByRow<T>{from + panel * rows * width_ + j, width_}; });
     for (std::size_t i = begin; i < end; ++i) {
       const T* const own = x_.row(i);
       const T* const sums = total.data() + (i - begin) * stride;
@@ -326,7 +331,7 @@ class Slabs {
 
   /// Rows of a slab that are multiples of a page apart would share a few sets of the caches.
   static std::size_t width_of(std::size_t others) {
-    const std::size_t width = divide_up(others, 64) * 64;
+    const std::size_t width = divide_up(divide_up(others, rows) * rows, 64) * 64;
     return width * sizeof(T) % 4096 == 0 ? width + 64 : width;
   }
 
@@ -348,9 +353,42 @@ class Slabs {
                            [&](std::size_t j, auto place, auto lanes) PYLOSS_INLINE_LAMBDA { sum.add(place, lanes.load(from + j)); });
     return sum.total();
   }
-  static void add(const T* tile, T* to, std::size_t stride) {
-    for (std::size_t r = 0; r < rows; ++r) {
-      for (std::size_t c = 0; c < columns; ++c) to[r * stride + c] += tile[r * columns + c];
+
+  /// Rows [begin, end) with the features of a tile's columns side by side, which gradients are sums of.
+  bool pack_features(const Prepared<T>& of, std::size_t begin, std::size_t end, Panels<T>& to) const {
+    constexpr std::size_t chunk = 64;
+    return for_each_chunk(divide_up(end - begin, chunk), threads_, interrupt_, [&](std::size_t unit, int) {
+      for (std::size_t k = unit * chunk; k < std::min(end - begin, (unit + 1) * chunk); ++k) {
+        for (std::size_t f = 0; f < of.stride; f += columns)
+          std::memcpy(to.panel(f / columns) + k * columns, of.row(begin + k) + f, sizeof(T) * columns);
+      }
+    });
+  }
+
+  /// total = sum over k < count of what of(panel, k) gives for the rows of a panel times features[k]. A run of features stays in the
+  /// first cache while all panels go through it.
+  template <class Of>
+  void multiply(std::size_t count, std::size_t panels, const Panels<T>& features, T* total, Of&& of) const {
+    constexpr std::integral_constant<std::size_t, columns> width;
+    alignas(simd::group_bytes) T tile[rows * columns];
+    const std::size_t stride = features.panels() * columns;
+    if (count == 0) std::fill_n(total, panels * rows * stride, T{0});
+    for (std::size_t begin = 0; begin < count; begin += depth_run) {
+      for (std::size_t f = 0; f < stride; f += columns) {
+        const T* const b = features.panel(f / columns) + begin * columns;
+        const T* const next = f + columns < stride ? features.panel(f / columns + 1) + begin * columns
+                                                   : features.panel(0) + std::min(begin + depth_run, count - 1) * columns;
+        for (std::size_t panel = 0; panel < panels; ++panel) {
+          prefetch_part(next, std::min(depth_run, count - begin) * columns, panel, panels);
+          accumulate<T>(distances::Inner{}, of(panel, begin), b, width, std::min(depth_run, count - begin), tile);
+          for (std::size_t r = 0; r < rows; ++r) {
+            T *const to = total + (panel * rows + r) * stride + f, *const from = tile + r * columns;
+            for (std::size_t c = 0; c < columns; c += V::lanes) {
+              (begin == 0 ? V::load(from + c) : V::load(to + c) + V::load(from + c)).store(to + c);
+            }
+          }
+        }
+      }
     }
   }
 
@@ -363,8 +401,10 @@ class Slabs {
   PairwiseCall call_;
   InnerProducts<T> products_;
   std::size_t width_, height_;
+  Panels<T> x_features_, y_features_;
   const std::int64_t* x_labels_;
   Buffer<T> labels_, slab_;
+  std::vector<Buffer<T>> side_by_side_;
   std::vector<std::vector<T>> own_labels_;
   std::vector<AnchorScratch<T>> scratch_;
   std::vector<double> class_sizes_;
@@ -434,10 +474,11 @@ bool run(const EmbeddingCall& call, Interrupt& interrupt, double& value) {
       call.terms[anchor.index] = call.scale * term.value;
       counts[anchor.index] = term.count;
     };
+    if (grad_x && !slabs.reserve_gradients()) return false;
     if (!grad_x || twice) {
       if (!slabs.each_by_itself(statistics.data(), grad_x, use)) return false;
     } else {
-      slabs.reserve();
+      slabs.reserve_slab();
       for (std::size_t begin = 0; begin < n; begin += slabs.height()) {
         const std::size_t end = std::min(begin + slabs.height(), n);
         if (!slabs.measure(begin, end) || !slabs.for_each_anchor(begin, end, statistics.data(), use)) return false;

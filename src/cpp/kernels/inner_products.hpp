@@ -75,7 +75,7 @@ inline ScaledSum square_distance(const double* x, const double* y, std::size_t d
 }
 
 /// The largest finite magnitude among the features.
-inline double largest_of(const Matrix& rows) {
+inline double largest_finite_of(const Matrix& rows) {
   return with_rows(rows, [&]<class T>(const T* data) {
     simd::Pack<T> largest = 0.0;
     simd::for_each_pack<T>(rows.count * rows.stride, [&](std::size_t i, auto, auto lanes) PYLOSS_INLINE_LAMBDA {
@@ -159,6 +159,10 @@ class InnerProducts {
 
   void accumulate(const Session& session, std::size_t i, std::size_t j, T* tile) const { products_.accumulate(session, i, j, tile); }
 
+  void prefetch_part(std::size_t j, std::size_t part, std::size_t parts) const {
+    pyloss::prefetch_part(products_.y.panel(j), call_.y.depth * columns, part, parts);
+  }
+
   /// Turns a tile's inner products into distances.
   void finish(std::size_t panel_i, std::size_t panel_j, T* tile) const {
     const std::size_t i0 = panel_i * rows, j0 = panel_j * columns, count = std::min(rows, call_.x.count - i0);
@@ -221,7 +225,7 @@ class InnerProducts {
     const std::size_t depth = call_.x.depth, count = call_.y.count;
     center_.assign(depth, 0.0);
     if (form_ == Form::inner) return;
-    const double largest = largest_of(call_.y);
+    const double largest = largest_finite_of(call_.y);
     const int exponent = largest > 0.0 ? std::ilogb(largest) : 0;
     // Ordinary numbers are left as they are.
     if (std::abs(exponent) > (sizeof(T) == 4 ? 40 : 300)) {

@@ -50,7 +50,7 @@ template <class Metric>
 double scale_of(const PairwiseCall& call) {
   if constexpr (Metric::scale_free) {
     const double most = call.x.float64 ? std::numeric_limits<double>::max() : static_cast<double>(std::numeric_limits<float>::max());
-    if (std::max(largest_of(call.x), largest_of(call.y)) > std::scalbn(most, -40)) return 0x1p-40;
+    if (std::max(largest_finite_of(call.x), largest_finite_of(call.y)) > std::scalbn(most, -40)) return 0x1p-40;
   }
   return 1.0;
 }
@@ -697,7 +697,7 @@ bool vjp(const PairwiseCall& call, const Metric& metric, const View& cotangent, 
 }
 
 /// The largest magnitude; NaN if one of the numbers is not finite.
-double largest_of(const double* x, std::size_t depth) {
+double largest_or_nan(const double* x, std::size_t depth) {
   using V = Pack<double>;
   V largest = 0.0, probe = 0.0;
   simd::for_each_pack<double>(depth, [&](std::size_t k, auto, auto lanes) PYLOSS_INLINE_LAMBDA {
@@ -719,7 +719,7 @@ void write_direction(const T* row, std::size_t depth, bool centred, double* to) 
   };
   std::copy(row, row + depth, to);
   to[depth] = 0.0;
-  double largest = largest_of(to, depth);
+  double largest = largest_or_nan(to, depth);
   if (centred && largest == largest) {
     // The rounded mean of equal numbers need not be that number.
     if (std::all_of(row, row + depth, [&](T a) { return a == row[0]; })) {
@@ -736,7 +736,7 @@ void write_direction(const T* row, std::size_t depth, bool centred, double* to) 
       const double mean = sum / static_cast<double>(depth);
       multiply([mean](double a) { return a - mean; });
     }
-    largest = largest_of(to, depth);
+    largest = largest_or_nan(to, depth);
   }
   if (largest != largest) return std::fill_n(to, depth, largest), void();
   if (largest == 0.0) return to[depth] = 1.0, void();

@@ -53,6 +53,7 @@ class Panels {
 
   std::size_t panels() const { return divide_up(count_, width_); }
   const T* panel(std::size_t i) const { return data_.data() + i * depth_ * width_; }
+  T* panel(std::size_t i) { return data_.data() + i * depth_ * width_; }
 
   /// Fills a panel: fill(row, to) writes the features of a row side by side.
   template <class Fill>
@@ -77,6 +78,12 @@ class Panels {
   std::size_t count_ = 0, depth_ = 0, width_ = 1;
   Buffer<T> data_;
 };
+
+/// Asks for a part of what is wanted next, to the second cache.
+template <class T>
+void prefetch_part(const T* data, std::size_t size, std::size_t part, std::size_t parts) {
+  for (std::size_t i = size * part / parts; i < size * (part + 1) / parts; i += 64 / sizeof(T)) __builtin_prefetch(data + i, 0, 2);
+}
 
 /// Where the tile finds the rows' numbers: side by side for each feature, a stride apart.
 template <class T, class Stride>

@@ -170,6 +170,7 @@ struct TweedieDeviance {
       const V r = pred - target;
       return {.value = r * r, .grad = 2.0 * r, .hess = 2.0};
     }
+    if (power == 1.5 && !of_log) return by_roots(pred, target);
     using T = typename V::Scalar;
     const double a = 1.0 - power, b = 2.0 - power;
     const V size = abs(target);
@@ -235,6 +236,17 @@ struct TweedieDeviance {
 
  private:
   static constexpr double infinite = std::numeric_limits<double>::infinity();
+
+  /// Of power 1.5: 4 (sqrt m - sqrt t)² / sqrt m.
+  template <class V>
+  PYLOSS_INLINE static Terms<V> by_roots(V pred, V target) {
+    const V r = pred - target, root = sqrt(pred), inverse = 1.0 / root, w = r / (root + sqrt(target));
+    const auto endless = abs(r) == infinite, inside = (pred > 0.0) & (target >= 0.0);
+    const auto where_inside = [&](V x) { return select(inside, x, std::numeric_limits<double>::quiet_NaN()); };
+    return {.value = where_inside(select(endless, infinite, 4.0 * (w * (w * inverse)))),
+            .grad = where_inside(select(pred == infinite, 0.0, 2.0 * (r * inverse * inverse * inverse))),
+            .hess = where_inside((inverse * inverse * inverse) * (3.0 * (target * inverse * inverse) - 1.0))};
+  }
 
   /// What multiplies the base where m is larger: (e^-ul - 1 + u g)/(-u v), u + v = 1, or where u < 0 that times e^ul. By
   /// rise = (1 - e^-rl)/r for a rate r, whichever leaves a divisor that is not small.

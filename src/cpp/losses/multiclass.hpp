@@ -5,7 +5,7 @@
 #include <cmath>
 #include <utility>
 
-#include "../simd/math.hpp"
+#include "terms.hpp"
 
 namespace pyloss {
 
@@ -328,8 +328,13 @@ struct CategoricalCrossEntropy : OfElements {
   }
   template <class V>
   ScoreTerms<V> derive(const Element<V>& e, const RowFacts<V, 1>& row, const std::array<V, 2>& factor) const {
-    const V a = unclipped(e.x / row.lead[0], e.a), own = select(a == 0.0, 0.0, a / e.x);
-    return {factor[0] - own, select(a == 0.0, 0.0, own / e.x) - factor[1]};
+    V own = 0.0, bend = 0.0;
+    // Of a labelled row one element needs the divisions.
+    if (bits_of(e.a != 0.0) != 0) {
+      const V a = unclipped(e.x / row.lead[0], e.a);
+      own = select(a == 0.0, 0.0, a / e.x), bend = select(a == 0.0, 0.0, own / e.x);
+    }
+    return {factor[0] - own, bend - factor[1]};
   }
 
  private:
@@ -655,7 +660,7 @@ struct Distillation : OfElements {
   template <class V>
   std::array<V, 3> costly(const Element<V>& e, const RowFacts<V, 2>& row) const {
     const V of_student = from_largest(e.x, row.lead[0]), of_teacher = from_largest(e.teacher, row.lead[1]);
-    return {exp_nonpositive(of_student), exp_nonpositive(of_student / temperature), exp_nonpositive(of_teacher / temperature)};
+    return {exp_nonpositive(of_student), exp_nonpositive(over(of_student, temperature)), exp_nonpositive(over(of_teacher, temperature))};
   }
   template <class V>
   std::array<V, 8> add(const Element<V>& e, const RowFacts<V, 2>& row, const std::array<V, 3>& known) const {

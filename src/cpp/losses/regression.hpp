@@ -61,7 +61,7 @@ struct Quantile {
   Terms<V> operator()(V pred, V target, V q) const {
     const V r = pred - target;
     const V slope = select(r > 0.0, 1.0 - q, select(r < 0.0, -q, 0.0 * r));
-    return {.value = slope * r, .grad = slope, .hess = 0.0};
+    return {.value = select(r < 0.0, -q, 1.0 - q) * r, .grad = slope, .hess = 0.0};
   }
 };
 
@@ -82,9 +82,8 @@ struct MSLE {
   template <class V>
   Terms<V> operator()(V pred, V target) const {
     // log((1 + pred) / (1 + target)); where the two are alike, their difference keeps its digits.
-    const V below = 1.0 + target, by = (pred - target) / below;
-    const V d = log1p_of_both(by, (1.0 + pred) / below);
-    const V slope = 1.0 / (1.0 + pred);
+    const V above = 1.0 + pred, inverse = 1.0 / (1.0 + target), slope = 1.0 / above;
+    const V d = log1p_of_both((pred - target) * inverse, above * inverse);
     return {.value = d * d, .grad = 2.0 * d * slope, .hess = (2.0 - 2.0 * d) * slope * slope};
   }
 };
@@ -146,10 +145,13 @@ struct PseudoHuber {
   /// With `width` for delta, times factor / width.
   template <class V>
   static Terms<V> scaled(V r, double width, double factor) {
-    const V u = r / width, size = abs(u);
+    const V u = over(r, width), size = abs(u);
     const auto far = size > 1e9;
-    const V s = select(far, size, sqrt(1.0 + u * u)), inverse = 1.0 / s;
-    return {.value = factor * select(far, abs(r) - width, abs(r) * (size / (1.0 + s))),
+    // One quotient for 1 / s and 1 / (1 + s): divisions are what takes the time.
+    constexpr double most = sizeof(typename V::Scalar) == 4 ? 1e18 : 1e150;  // whose square is in range
+    const V bounded = min(size, most), square = fma(bounded, bounded, V(1.0)), s = sqrt(square);
+    const V both = 1.0 / (s + square), inverse = (1.0 + s) * both;
+    return {.value = factor * select(far, abs(r) - width, abs(r) * (size * (s * both))),
             .grad = factor * select(far, sign(u), u * inverse),
             .hess = (factor / width) * (inverse * inverse * inverse)};
   }
@@ -185,7 +187,7 @@ struct Tukey {
 
   template <class V>
   Terms<V> operator()(V pred, V target) const {
-    const V r = pred - target, a = min(abs(r) / c, 1.0), u = a * a, v = (1.0 - a) * (1.0 + a);
+    const V r = pred - target, a = min(over(abs(r), c), 1.0), u = a * a, v = (1.0 - a) * (1.0 + a);
     return {.value = (c * c / 6.0) * (u * (1.0 + v + v * v)), .grad = select(v == 0.0, 0.0, r * v * v), .hess = v * (v - 4.0 * u)};
   }
 };
@@ -219,19 +221,18 @@ struct Welsch {
   }
 };
 
-/// 2 u² / (u² + 4) with u = r / c; beyond 1 in powers of 1 / u, which do not overflow.
+/// 2 u² / (u² + 4) with u = r / c; where u² would overflow all but the value is 0.
 struct GemanMcClure {
   static constexpr auto name = "geman_mcclure";
   double c;
 
   template <class V>
   Terms<V> operator()(V pred, V target) const {
-    const V u = (pred - target) / c;
-    const auto far = abs(u) > 1.0;
-    const V a = select(far, 1.0 / u, u), square = a * a, w = 1.0 / select(far, 1.0 + 4.0 * square, 4.0 + square);
-    return {.value = 2.0 * w * select(far, 1.0, square),
-            .grad = (16.0 / c) * (a * select(far, square, 1.0)) * w * w,
-            .hess = (16.0 / (c * c)) * select(far, square * square * (4.0 * square - 3.0), 4.0 - 3.0 * square) * w * w * w};
+    constexpr double most = sizeof(typename V::Scalar) == 4 ? 1e18 : 1e150;
+    const V u = clamp(over(pred - target, c), -most, most), square = u * u, w = 1.0 / (4.0 + square);
+    return {.value = select(square > 16.0, 2.0 - 8.0 * w, 2.0 * square * w),
+            .grad = (4.0 / c * w) * (u * (4.0 * w)),
+            .hess = (16.0 / (c * c)) * ((4.0 - 3.0 * square) * w * w * w)};
   }
 };
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import islice
 
 from .._arguments import ArrayLike, Reduction
 from ._call import VALUE, EachTerm
@@ -61,10 +60,12 @@ def evaluate(
     values = [0.0] * len(losses)
     for places in passes.values():
         terms = {i: losses[i]._in_pass() for i in places}
-        together = terms[places[0]][0][1]._sum(tuple(term for i in places for term in terms[i]))
-        each = iter(together._run(call, bound[places[0]], weight, "exact"))
+        distinct: list[tuple[float, PredictionLoss]] = []
         for i in places:
-            value = losses[i]._of_pass(list(islice(each, len(terms[i]))))
+            distinct.extend(term for term in terms[i] if term not in distinct)
+        each = distinct[0][1]._sum(tuple(distinct))._run(call, bound[places[0]], weight, "exact")
+        for i in places:
+            value = losses[i]._of_pass([each[distinct.index(term)] for term in terms[i]])
             if value is None:
                 value = losses[i]._compute(VALUE, bound[i], weight, reduction, None)[0]
             values[i] = value
