@@ -19,7 +19,7 @@ mp.dps = 80
 
 full_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
 BIT = 2.0**-40
-POWERS = [1.0, 1.0 + BIT, 1.0001, 1.499, 1.9999, 2.0 - BIT, 2.0, 2.0 + BIT, 2.4, 7.5, -BIT, -0.3, -2.5]
+POWERS = [1.0, 1.0 + BIT, 1.0001, 1.499, 1.5, 1.9999, 2.0 - BIT, 2.0, 2.0 + BIT, 2.4, 7.5, -BIT, -0.3, -2.5]
 
 
 def exact(pred, target, power, *, log_input):

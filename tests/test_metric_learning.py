@@ -535,6 +535,19 @@ def test_levels_with_fma_give_the_same_bits(case, dtype):
 
 
 @pytest.mark.skipif(len(FMA_LEVELS) < 2, reason="needs two levels with FMA")
+def test_levels_with_fma_cut_large_batches_alike():
+    x, y = np.random.default_rng(0).normal(size=(2, 4158, 3)).astype(np.float32)
+    found = []
+    for level in FMA_LEVELS:
+        with pytest.MonkeyPatch.context() as patch:
+            use_level(import_module(_native._module(level)), patch)
+            value, grads = pl.InfoNCE(temperature=0.5).value_and_grad(x, y)
+            found.append((value, *grads))
+    for other in found[1:]:
+        assert all(same_bits(a, b) for a, b in zip(found[0], other, strict=True))
+
+
+@pytest.mark.skipif(len(FMA_LEVELS) < 2, reason="needs two levels with FMA")
 @full_dtype
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("kind", ["hard", "semihard"])

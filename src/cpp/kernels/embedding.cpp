@@ -104,6 +104,12 @@ class Slabs {
     }
   }
 
+  /// Of a slab's rows: whole tiles of any level. Multiples of a page would share a few sets of the caches.
+  static std::size_t width_of(std::size_t others) {
+    const std::size_t width = divide_up(divide_up(others, 12) * 12, 64) * 64;
+    return width * sizeof(T) % 4096 == 0 ? width + 64 : width;
+  }
+
   std::size_t height() const { return height_; }
   /// Whether an anchor of this batch has both positives and negatives.
   bool has_both(std::size_t i) const {
@@ -329,14 +335,8 @@ class Slabs {
     }
   }
 
-  /// Rows of a slab that are multiples of a page apart would share a few sets of the caches.
-  static std::size_t width_of(std::size_t others) {
-    const std::size_t width = divide_up(divide_up(others, rows) * rows, 64) * 64;
-    return width * sizeof(T) % 4096 == 0 ? width + 64 : width;
-  }
-
   /// A quarter of the anchors, since memory of a fresh slab costs time as well, but at least 192 and within 16 MiB. Few slabs are wanted
-  /// because threads wait for each other four times in each.
+  /// because threads wait for each other five times in each.
   static std::size_t height_of(std::size_t anchors, std::size_t width) {
     const std::size_t fit = (std::size_t{16} << 20) / (sizeof(T) * std::max<std::size_t>(width, 1));
     return std::max<std::size_t>(std::min(fit, std::max<std::size_t>(anchors / 4, 192)) / 12, 1) * 12;
@@ -415,8 +415,9 @@ template <class T>
 bool find_statistics(const RowLoss<T>& loss, const Prepared<T>& of, const std::int64_t* of_labels, const Prepared<T>& others,
                      const std::int64_t* other_labels, const EmbeddingCall& call, Interrupt& interrupt, Buffer<T>& to) {
   Slabs<T> slabs(loss, of, of_labels, others, other_labels, call.self, 1.0, call.threads, interrupt);
-  to = Buffer<T>(divide_up(of.count, 64) * 64);
-  std::fill_n(to.data(), divide_up(of.count, 64) * 64, T{0});
+  const std::size_t width = Slabs<T>::width_of(of.count);
+  to = Buffer<T>(width);
+  std::fill_n(to.data(), width, T{0});
   return slabs.each_by_itself(nullptr, nullptr,
                               [&](Anchor<T>& anchor) { to.data()[anchor.index] = static_cast<T>(loss.statistic(anchor)); });
 }

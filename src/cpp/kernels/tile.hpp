@@ -96,7 +96,7 @@ struct SideBySide {
   PYLOSS_INLINE T at(std::size_t k, std::integral_constant<std::size_t, Row>) const {
     return data[k * stride + Row];
   }
-  /// Asks for the same feature of the next panel; only panels lie one behind the other.
+  /// Asks for the same feature of the next panel, or of the panel's next run; only these lie one behind the other.
   PYLOSS_INLINE void prefetch_next(std::size_t k, std::size_t depth) const {
     if constexpr (!std::is_same_v<Stride, std::size_t>) __builtin_prefetch(data + (k + depth) * stride);
   }

@@ -245,7 +245,7 @@ struct TweedieDeviance {
     const auto where_inside = [&](V x) { return select(inside, x, std::numeric_limits<double>::quiet_NaN()); };
     return {.value = where_inside(select(endless, infinite, 4.0 * (w * (w * inverse)))),
             .grad = where_inside(select(pred == infinite, 0.0, 2.0 * (r * inverse * inverse * inverse))),
-            .hess = where_inside((inverse * inverse * inverse) * (3.0 * (target * inverse * inverse) - 1.0))};
+            .hess = where_inside((3.0 * (target * inverse * inverse) - 1.0) * inverse * inverse * inverse)};
   }
 
   /// What multiplies the base where m is larger: (e^-ul - 1 + u g)/(-u v), u + v = 1, or where u < 0 that times e^ul. By

@@ -82,8 +82,9 @@ struct MSLE {
   template <class V>
   Terms<V> operator()(V pred, V target) const {
     // log((1 + pred) / (1 + target)); where the two are alike, their difference keeps its digits.
-    const V above = 1.0 + pred, inverse = 1.0 / (1.0 + target), slope = 1.0 / above;
-    const V d = log1p_of_both((pred - target) * inverse, above * inverse);
+    const V below = 1.0 + target, by = (pred - target) / below;
+    const V d = log1p_of_both(by, (1.0 + pred) / below);
+    const V slope = 1.0 / (1.0 + pred);
     return {.value = d * d, .grad = 2.0 * d * slope, .hess = (2.0 - 2.0 * d) * slope * slope};
   }
 };
@@ -187,7 +188,7 @@ struct Tukey {
 
   template <class V>
   Terms<V> operator()(V pred, V target) const {
-    const V r = pred - target, a = min(over(abs(r), c), 1.0), u = a * a, v = (1.0 - a) * (1.0 + a);
+    const V r = pred - target, a = min(abs(r) / c, 1.0), u = a * a, v = (1.0 - a) * (1.0 + a);
     return {.value = (c * c / 6.0) * (u * (1.0 + v + v * v)), .grad = select(v == 0.0, 0.0, r * v * v), .hess = v * (v - 4.0 * u)};
   }
 };
@@ -221,18 +222,23 @@ struct Welsch {
   }
 };
 
-/// 2 u² / (u² + 4) with u = r / c; where u² would overflow all but the value is 0.
+/// 2 u² / (u² + 4) with u = r / c, scaled by a power of two where u² would overflow.
 struct GemanMcClure {
   static constexpr auto name = "geman_mcclure";
   double c;
 
   template <class V>
   Terms<V> operator()(V pred, V target) const {
-    constexpr double most = sizeof(typename V::Scalar) == 4 ? 1e18 : 1e150;
-    const V u = clamp(over(pred - target, c), -most, most), square = u * u, w = 1.0 / (4.0 + square);
-    return {.value = select(square > 16.0, 2.0 - 8.0 * w, 2.0 * square * w),
-            .grad = (4.0 / c * w) * (u * (4.0 * w)),
-            .hess = (16.0 / (c * c)) * ((4.0 - 3.0 * square) * w * w * w)};
+    using T = typename V::Scalar;
+    constexpr double largest = std::numeric_limits<T>::max(), much = sizeof(T) == 4 ? 1e18 : 1e150,
+                     tiny = sizeof(T) == 4 ? 0x1p-65 : 0x1p-520;
+    const V whole = clamp(over(pred - target, c), -largest, largest);
+    const auto far = abs(whole) > much;
+    const V scale = select(far, tiny, 1.0), u = whole * scale, four = 4.0 * scale * scale, square = u * u;
+    const V w = 1.0 / (four + square), slope = 4.0 / c * w * scale * scale;
+    return {.value = select(far | (square > 16.0), 2.0 - 2.0 * (four * w), 2.0 * square * w),
+            .grad = slope * (u * (4.0 * w) * scale),
+            .hess = slope * slope * ((four - 3.0 * square) * w)};
   }
 };
 
