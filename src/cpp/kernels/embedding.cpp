@@ -117,12 +117,12 @@ class Slabs {
     return alike > 1.0 && alike < static_cast<double>(y_.count);
   }
 
-  /// Memory for gradients by anchors.
+  /// What gradients by anchors want beforehand: the others' features in panels. False if interrupted.
   bool reserve_gradients() {
     y_features_ = Panels<T>(y_.stride, y_.count, columns);
     return pack_features(y_, 0, y_.count, y_features_);
   }
-  /// And for those by the others, with a slab.
+  /// And those by the others: a slab, and memory to pack it and its anchors in.
   void reserve_slab() {
     slab_ = Buffer<T>(width_ * height_);
     x_features_ = Panels<T>(x_.stride, height_, columns);
