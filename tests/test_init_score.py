@@ -50,6 +50,15 @@ def test_slope_turns(case, weighted, size):
         pytest.fail(f"got {result!r} for one parameter each")
 
 
+@pytest.mark.parametrize("loss", [pl.GemanMcClure(), pl.Welsch(), pl.Cauchy(), pl.Tukey()], ids=lambda loss: loss.name)
+@pytest.mark.parametrize("far", [5.0, 7.5, 8.0])
+def test_the_top_between_two_targets_is_no_minimum(loss, far):
+    target = np.array([-far, far, far, -far])
+    x = loss.init_score(target)
+    value = [loss(np.full(4, each), target) for each in (0.9 * x, x, 1.1 * x, 0.0)]
+    assert min(value) == value[1] < value[3]
+
+
 OF_ANY_SIZE = [case for case in PLAIN if case.cls.info.convex and math.isinf(case.cls.info.target.high)]
 
 

@@ -7,7 +7,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 
 import pyloss as pl
 from cases import (
@@ -216,6 +216,20 @@ def test_cross_entropy_of_hard_rows(scores, parameters, dtype):
     pred = np.tile(np.array(scores, dtype), (3, 1))
     for target in (np.arange(3), one_hot, 0.5 * one_hot + 0.5 * one_hot[::-1]):
         Expected(case, pred, target).check(case.loss().value_grad_hess(pred, target, reduction="none"))
+
+
+@pytest.mark.parametrize("c", [1e-35, 1e-20, 1e-12, 1.0, 1e10, 1e18])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_geman_mcclure_of_any_width(dtype, c):
+    pred = np.array([1.0, 1e-3, 1e5, 1e30, -3e38], dtype)
+    with np.errstate(under="ignore", over="ignore"):
+        got = pl.GemanMcClure(c=c).value_grad_hess(pred, np.zeros_like(pred), reduction="none")
+        u = pred.astype(np.longdouble) / np.longdouble(c)
+        size = u * u + 4
+        wanted = 2 * u * u / size, 16 * u / size**2 / c, 16 * (4 - 3 * u * u) / size**3 / c / c
+        least = np.finfo(dtype).smallest_subnormal
+        for each, want in zip(got, wanted, strict=True):
+            assert_allclose(each, want.astype(dtype), rtol=1e-6 if dtype == np.float32 else 1e-13, atol=2 * least)
 
 
 @pytest.mark.parametrize(

@@ -222,19 +222,23 @@ struct Welsch {
   }
 };
 
-/// 2 u² / (u² + 4) with u = r / c; beyond 1 in powers of 1 / u, which do not overflow.
+/// 2 u² / (u² + 4) with u = r / c, scaled by a power of two where u² would overflow.
 struct GemanMcClure {
   static constexpr auto name = "geman_mcclure";
   double c;
 
   template <class V>
   Terms<V> operator()(V pred, V target) const {
-    const V u = (pred - target) / c;
-    const auto far = abs(u) > 1.0;
-    const V a = select(far, 1.0 / u, u), square = a * a, w = 1.0 / select(far, 1.0 + 4.0 * square, 4.0 + square);
-    return {.value = 2.0 * w * select(far, 1.0, square),
-            .grad = (16.0 / c) * (a * select(far, square, 1.0)) * w * w,
-            .hess = (16.0 / (c * c)) * select(far, square * square * (4.0 * square - 3.0), 4.0 - 3.0 * square) * w * w * w};
+    using T = typename V::Scalar;
+    constexpr double largest = std::numeric_limits<T>::max(), much = sizeof(T) == 4 ? 1e18 : 1e150,
+                     tiny = sizeof(T) == 4 ? 0x1p-65 : 0x1p-520;
+    const V whole = clamp(over(pred - target, c), -largest, largest);
+    const auto far = abs(whole) > much;
+    const V scale = select(far, tiny, 1.0), u = whole * scale, four = 4.0 * scale * scale, square = u * u;
+    const V w = 1.0 / (four + square), slope = 4.0 / c * w * scale * scale;
+    return {.value = select(far | (square > 16.0), 2.0 - 2.0 * (four * w), 2.0 * square * w),
+            .grad = slope * (u * (4.0 * w) * scale),
+            .hess = slope * slope * ((four - 3.0 * square) * w)};
   }
 };
 

@@ -216,6 +216,7 @@ def _minimise(loss: Any, of: Sample) -> float:
     """Follow the slope to a bracket of a minimum, then Newton's steps where they serve and bisection where not."""
     mean = _Mean(loss, of)
     at = {x: mean(x) for x in _starts(loss, of)}
+    at = {x: terms for x, terms in at.items() if not _is_a_top(terms)} or at
     start = min(at, key=lambda x: at[x][0] if math.isfinite(at[x][0]) else math.inf)
     _, grad, hess = at[start]
     if grad == 0.0:
@@ -224,7 +225,7 @@ def _minimise(loss: Any, of: Sample) -> float:
     step = abs(grad / hess) if hess > 0.0 and math.isfinite(grad / hess) else spread
     step = max(step, math.ulp(start))
     outer = _first_rise(mean, start, math.copysign(step, -grad), loss)
-    if mean(outer)[1] != 0.0:
+    if mean(outer)[1] != 0.0 or _is_a_top(mean(outer)):
         return _root(mean, start, outer)
     x = _edge(mean, start, outer)
     near = x - math.copysign(1e-3 * max(abs(x), step), x - start) if x != start else x
@@ -232,6 +233,12 @@ def _minimise(loss: Any, of: Sample) -> float:
     if abs(mean(near)[1]) <= 1e-9 * abs(grad):
         raise _falls(loss, x - start)
     return x
+
+
+def _is_a_top(terms: tuple[float, float, float]) -> bool:
+    """Say if a slope of 0 is that of a maximum, as halfway between two targets that are far apart."""
+    _, grad, hess = terms
+    return grad == 0.0 and hess < 0.0
 
 
 def _falls(loss: object, towards: float) -> ValueError:
@@ -284,9 +291,10 @@ def _root(mean: _Mean, a: float, b: float) -> float:
     falls, rises = (a, b) if mean(a)[1] < 0.0 else (b, a)
     x, last = _middle(a, b, 0), abs(b - a)
     for step in count():
-        _, grad, hess = mean(x)
-        if grad == 0.0:
+        value, grad, hess = mean(x)
+        if grad == 0.0 and not _is_a_top((value, grad, hess)):
             break
+        # What rises to a top lies before it.
         falls, rises = (x, rises) if grad < 0.0 else (falls, x)
         low, high = min(falls, rises), max(falls, rises)
         newton = x - grad / hess if hess > 0.0 else math.nan
