@@ -42,14 +42,22 @@ constexpr std::size_t divide_up(std::size_t a, std::size_t b) { return (a + b - 
 /// Calls `work(chunk, thread)` once for every chunk; false if interrupted. `work` must not throw.
 template <class Work>
 bool for_each_chunk(std::size_t chunks, int threads, Interrupt& interrupt, Work&& work) {
-  // Taken one by one, since on a shared machine one core may be slower than the other for a while; and not by an OpenMP loop, which
-  // cannot be left: after Ctrl-C it would count through the chunks of the longest calls for seconds.
+  // Taken as they come, since on a shared machine one core may be slower than the other for a while; and not by an OpenMP loop, which
+  // cannot be left: after Ctrl-C it would count through the chunks of the longest calls for seconds. Neighbours are taken together while
+  // many are left: where a core leaves off and another goes on, the memory idles (2.0 instead of 1.8 ms to read 64 MB by 128 kB).
+  constexpr std::size_t most_together = 32;
+  const std::size_t shares = 4 * static_cast<std::size_t>(threads > 1 ? threads : 1);
   std::atomic<std::size_t> next{0};
   const auto take_part = [&](int thread) {
-    while (!(thread == 0 ? interrupt.check() : interrupt.requested())) {
-      const std::size_t chunk = next.fetch_add(1, std::memory_order_relaxed);
-      if (chunk >= chunks) return;
-      work(chunk, thread);
+    std::size_t chunk = next.load(std::memory_order_relaxed);
+    while (chunk < chunks) {
+      const std::size_t share = (chunks - chunk) / shares, together = share < 1 ? 1 : share < most_together ? share : most_together;
+      if (!next.compare_exchange_weak(chunk, chunk + together, std::memory_order_relaxed)) continue;
+      for (const std::size_t end = chunk + together; chunk < end; ++chunk) {
+        if (thread == 0 ? interrupt.check() : interrupt.requested()) return;
+        work(chunk, thread);
+      }
+      chunk = next.load(std::memory_order_relaxed);
     }
   };
 #if defined(_OPENMP)

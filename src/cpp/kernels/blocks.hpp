@@ -18,9 +18,9 @@ inline constexpr std::size_t block_elements = 1024;
 inline bool stopped(Interrupt& interrupt, int thread) { return thread == 0 ? interrupt.check() : interrupt.requested(); }
 
 /// Calls use(begin, count) for the blocks of elements [first, last).
-template <class Use>
+template <std::size_t elements = block_elements, class Use>
 void for_each_block(std::size_t first, std::size_t last, Use&& use) {
-  for (std::size_t begin = first; begin < last; begin += block_elements) use(begin, std::min(block_elements, last - begin));
+  for (std::size_t begin = first; begin < last; begin += elements) use(begin, std::min(elements, last - begin));
 }
 
 /// Elements [begin, begin + count) of `view`.
@@ -36,6 +36,12 @@ template <class T>
 class Results {
  public:
   explicit Results(const View& view) : view_(view), large_(view && view.size() * sizeof(T) >= stream_from) {}
+
+  /// Whether all is large, and aligned to groups: a loop may then stream to direct(0) and on.
+  bool streams() const {
+    return large_ && view_.template direct<T>() && reinterpret_cast<std::uintptr_t>(direct(0)) % simd::group_bytes == 0;
+  }
+  T* direct(std::size_t begin) const { return view_.template pointer<T>(begin); }
 
   /// Where a block's results are to be put; null if nobody wants them. Large ones are streamed from scratch.
   T* block(std::size_t begin, std::size_t count, T* scratch) const {

@@ -173,6 +173,8 @@ bool run(std::span<const Component> components, const ElementwiseCall& call, Int
           return sink.block(begin, scaled_block(result), scale, first, last);
         };
         block.surrogate = call.surrogate[term];
+        // The memory would idle during the last of four terms (one thread: 14.8 instead of 10.8 ms).
+        block.share = {.start = block_size<T> * sizeof(T) * term / terms, .pace = simd::group_bytes / terms};
         const auto kernel = entry.kernel[static_cast<int>(call.want)];
         if (weighs) {
           Weighing<T> weighed[1 + 2 * max_gradients];

@@ -35,6 +35,7 @@ struct Block {
   T* value = nullptr;  // the values one by one, if wanted
   Surrogate surrogate;
   Output<T> grad[max_gradients], hess[max_gradients];  // by each input that has derivatives
+  simd::Share share;
 };
 
 /// Adds the values to `sums`, one float64 for each lane of a group, and fills the outputs.

@@ -30,7 +30,7 @@ PYLOSS_INLINE simd::Pack<T> load(const Block<T>& block, std::size_t i, Lanes lan
 template <std::size_t I, class T>
 PYLOSS_INLINE void prefetch(const Block<T>& block, std::size_t i) {
   const Input<T>& input = block.input[I];
-  simd::prefetch_ahead(input.at + (I < 2 ? i : i & input.mask));
+  simd::prefetch_ahead(input.at, I < 2 ? i : i & input.mask, block.share);
 }
 
 /// The derivative by input K of those that have derivatives.

@@ -15,8 +15,8 @@ namespace {
 /// Elements that one thread takes at a time, and those that pass through scratch, whatever the number of threads.
 constexpr std::size_t chunk_size = 32768, block_size = 4096;
 
-/// Predictions of a sample that stay in the cache beside its targets until the gradient is written.
-constexpr std::size_t cached_bytes = std::size_t{256} << 10;
+/// Predictions of a sample of which much stays in the cache beside its targets until the gradient is written.
+constexpr std::size_t cached_bytes = std::size_t{1} << 20;
 
 /// More classes than this are walked row by row.
 constexpr std::size_t few_classes = 128;
@@ -77,6 +77,7 @@ void add_plain(const T* pred, const T* target, std::size_t size, Overlap& to) {
   constexpr std::size_t halves = sizeof(double) / sizeof(T), lanes_of_sum = simd::Pack<double>::lanes;
   LaneSums sums[simd::group<T> / lanes_of_sum];
   simd::for_each_pack<T>(size, [&](std::size_t i, auto place, auto lanes) PYLOSS_INLINE_LAMBDA {
+    if constexpr (place == 0) simd::prefetch_ahead(pred + i), simd::prefetch_ahead(target + i);
     for_each_half<T, Logits>(pred + i, target + i, lanes, [&](auto half, auto p, auto rest, auto t) PYLOSS_INLINE_LAMBDA {
       sums[decltype(place)::value * halves + decltype(half)::value].template add<Squared>(p, rest, t);
     });
@@ -97,7 +98,8 @@ void add_classes(const T* pred, const T* target, std::size_t size, std::size_t c
   using W = simd::Pack<double>;
   std::fill_n(sums, 3 * period, 0.0);
   for (std::size_t begin = 0; begin < size; begin += period) {
-    simd::for_each_pack<T>(std::min(period, size - begin), [&](std::size_t k, auto, auto lanes) PYLOSS_INLINE_LAMBDA {
+    simd::for_each_pack<T>(std::min(period, size - begin), [&](std::size_t k, auto place, auto lanes) PYLOSS_INLINE_LAMBDA {
+      if constexpr (place == 0) simd::prefetch_ahead(pred + begin + k), simd::prefetch_ahead(target + begin + k);
       for_each_half<T, Logits>(pred + begin + k, target + begin + k, lanes, [&](auto half, W p, W rest, W t) PYLOSS_INLINE_LAMBDA {
         const std::size_t at = k + decltype(half)::value * W::lanes;
         double *const hit = sums + at, *const excess = hit + period, *const missing = excess + period;
@@ -134,8 +136,12 @@ void find_gradient(const T* pred, const T* target, std::size_t size, std::size_t
                    T* to) {
   using V = simd::Pack<T>;
   for (std::size_t begin = 0; begin < size; begin += period) {
-    simd::for_each_pack<T>(std::min(period, size - begin), [&](std::size_t k, auto, auto lanes) PYLOSS_INLINE_LAMBDA {
+    simd::for_each_pack<T>(std::min(period, size - begin), [&](std::size_t k, auto place, auto lanes) PYLOSS_INLINE_LAMBDA {
       const std::size_t i = begin + k;
+      if constexpr (place == 0) {
+        if constexpr (Logits || Squared) simd::prefetch_ahead(pred + i);
+        simd::prefetch_ahead(target + i);
+      }
       const V x = lanes.load(pred + i), t = lanes.load(target + i), off = lanes.load(beside + k), on = lanes.load(inside + k);
       const auto at = Logits ? probability_of_logit(x) : probability(x);
       V grad = fma(Squared ? 2.0 * at.p - t : 1.0 - t, off, t * on);
@@ -180,6 +186,7 @@ class Run {
         row_((call.together && !call.weight ? call.samples : 1) * call.elements * call.classes),
         period_(period_of<T>(call.classes)),
         block_(period_ * std::max<std::size_t>(1, block_size / period_)),
+        part_(std::max(chunk_size, 64 * call.classes) / call.classes * call.classes),
         kernels_(kernels_of<T>(call.logits, call.squared)) {
     const std::size_t threads = static_cast<std::size_t>(std::max(call.threads, 1));
     for (std::size_t i = 0; i < threads; ++i) scratch_.emplace_back();
@@ -189,14 +196,18 @@ class Run {
     call.weight.read(0, weights_.size(), weights_.data());
   }
 
-  bool run(std::span<double> totals) { return together_ || row_ * sizeof(T) > cached_bytes ? by_parts(totals) : by_samples(totals); }
+  /// Both ways give the same bits where a sample is longer than a part.
+  bool run(std::span<double> totals) {
+    const bool enough = row_ <= part_ || samples_ >= 4 * scratch_.size();
+    return !together_ && enough && row_ * sizeof(T) <= cached_bytes ? by_samples(totals) : by_parts(totals);
+  }
 
  private:
   /// What a thread needs of its own.
   struct Scratch {
     Buffer<T> pred, target, grad, beside, inside;
     std::vector<double> lanes, values, totals;
-    std::vector<Overlap> sums;
+    std::vector<Overlap> sums, whole;  // of a part of a sample, and of all of it
     std::vector<Slope> slopes;
   };
 
@@ -208,7 +219,7 @@ class Run {
       own.beside = Buffer<T>(period_), own.inside = Buffer<T>(period_);
       if (classes > 1) own.lanes.resize(3 * period_);
       own.values.resize(classes), own.totals.resize(components_.size());
-      own.sums.resize(classes), own.slopes.resize(classes);
+      own.sums.resize(classes), own.whole.resize(classes), own.slopes.resize(classes);
     }
     return own;
   }
@@ -218,6 +229,10 @@ class Run {
   bool excluded(std::size_t sample) const {
     const double* const w = weights(sample);
     return w && std::all_of(w, w + call_.classes, [](double each) { return each == 0.0; });
+  }
+
+  static void add(const Overlap& sums, double weight, Overlap& to) {
+    to.hit += weight * sums.hit, to.excess += weight * sums.excess, to.missing += weight * sums.missing;
   }
 
   static const T* read(const View& view, std::size_t begin, std::size_t count, T* through) {
@@ -289,29 +304,36 @@ class Run {
   /// Every sample is summed up and differentiated at once, while it is in the cache.
   bool by_samples(std::span<double> totals) {
     const std::size_t each = std::max<std::size_t>(1, chunk_size / std::max<std::size_t>(1, row_)), units = divide_up(samples_, each);
-    std::vector<double> parts(units * components_.size());
+    std::vector<double> totals_of_units(units * components_.size());
     const bool done = for_each_chunk(units, call_.threads, interrupt_, [&](std::size_t unit, int thread) {
       Scratch& own = scratch(thread);
       for (std::size_t n = unit * each; n < std::min(samples_, (unit + 1) * each); ++n) {
-        if (!excluded(n)) find_sums(n * row_, (n + 1) * row_, own);
-        find_terms(own.sums.data(), weights(n), parts.data() + unit * components_.size(), own.values.data(), own.slopes.data());
-        if (call_.grad) write_gradients(n * row_, (n + 1) * row_, own.slopes.data(), nullptr, own);
+        const std::size_t begin = n * row_, parts = divide_up(row_, part_);
+        std::fill(own.whole.begin(), own.whole.end(), Overlap{});
+        for (std::size_t part = 0; part < parts && !excluded(n); ++part) {
+          find_sums(begin + part * part_, begin + std::min(row_, (part + 1) * part_), own);
+          for (std::size_t c = 0; c < call_.classes; ++c) add(own.sums[c], 1.0, own.whole[c]);
+        }
+        find_terms(own.whole.data(), weights(n), totals_of_units.data() + unit * components_.size(), own.values.data(), own.slopes.data());
+        // What was read last is still in the cache.
+        for (std::size_t part = parts; call_.grad && part-- > 0;)
+          write_gradients(begin + part * part_, begin + std::min(row_, (part + 1) * part_), own.slopes.data(), nullptr, own);
         write_values(n, own.values.data());
       }
     });
-    for (std::size_t i = 0; i < parts.size(); ++i) totals[i % components_.size()] += parts[i];
+    for (std::size_t i = 0; i < totals_of_units.size(); ++i) totals[i % components_.size()] += totals_of_units[i];
     return done;
   }
 
   /// First all sums, by parts of samples, then the gradient.
   bool by_parts(std::span<double> totals) {
-    const std::size_t classes = call_.classes, wanted = std::max(chunk_size, 64 * classes) / classes * classes;
+    const std::size_t classes = call_.classes;
     // A unit is a part of one sample, or several short samples that are summed up.
-    const std::size_t parts = std::max<std::size_t>(1, divide_up(row_, wanted));
-    const std::size_t each = together_ ? std::max<std::size_t>(1, wanted / std::max<std::size_t>(1, row_)) : 1;
+    const std::size_t parts = std::max<std::size_t>(1, divide_up(row_, part_));
+    const std::size_t each = together_ ? std::max<std::size_t>(1, part_ / std::max<std::size_t>(1, row_)) : 1;
     const std::size_t units = divide_up(samples_, each) * parts, masks = together_ ? 1 : samples_;
     const auto for_each_range = [&](std::size_t unit, auto&& use) {
-      const std::size_t begin = unit % parts * wanted, end = std::min(row_, begin + wanted);
+      const std::size_t begin = unit % parts * part_, end = std::min(row_, begin + part_);
       for (std::size_t n = unit / parts * each; n < std::min(samples_, (unit / parts + 1) * each); ++n)
         use(n, n * row_ + begin, n * row_ + end);
     };
@@ -325,8 +347,7 @@ class Run {
         for (std::size_t c = 0; c < classes; ++c) {
           const double w = together_ ? weights(n)[c] : 1.0;
           if (w == 0.0) continue;
-          Overlap& to = sums[unit * classes + c];
-          to.hit += w * own.sums[c].hit, to.excess += w * own.sums[c].excess, to.missing += w * own.sums[c].missing;
+          add(own.sums[c], w, sums[unit * classes + c]);
         }
       });
     });
@@ -337,10 +358,7 @@ class Run {
     for (std::size_t mask = 0; mask < masks; ++mask) {
       const std::size_t begin = mask * parts, end = together_ ? units : begin + parts;
       std::vector<Overlap> total(classes);
-      for (std::size_t i = begin * classes; i < end * classes; ++i) {
-        Overlap& to = total[i % classes];
-        to.hit += sums[i].hit, to.excess += sums[i].excess, to.missing += sums[i].missing;
-      }
+      for (std::size_t i = begin * classes; i < end * classes; ++i) add(sums[i], 1.0, total[i % classes]);
       find_terms(total.data(), together_ ? nullptr : weights(mask), totals.data(), values.data(), slopes.data() + mask * classes);
       write_values(mask, values.data());
     }
@@ -356,7 +374,7 @@ class Run {
   const OverlapCall& call_;
   Interrupt& interrupt_;
   bool together_;
-  std::size_t samples_, row_, period_, block_;
+  std::size_t samples_, row_, period_, block_, part_;
   Kernels<T> kernels_;
   std::vector<Scratch> scratch_;
   std::vector<double> weights_;  // of every sample and class

@@ -15,21 +15,43 @@ namespace {
 template <class Loss>
 inline constexpr std::size_t inputs_of = std::is_invocable_v<const Loss&, simd::Pack<double>> ? 1 : 3;
 
+/// Elements that pass through scratch at a time: few, so that the memory is not idle for long.
+constexpr std::size_t few_elements = 256;
+
+/// Where derivatives go, past the caches if `stream`.
+template <class T>
+struct Destination {
+  T* to;
+  bool stream;
+
+  template <class Lanes>
+  PYLOSS_INLINE void store(std::size_t i, simd::Pack<T> a, Lanes lanes) const {
+    if (stream) {
+      lanes.stream(to + i, a);
+    } else {
+      lanes.store(to + i, a);
+    }
+  }
+};
+
 template <PenaltyWant want, class Loss, class T, std::size_t... I>
-void kernel(const Loss& loss, double step, const std::array<const T*, sizeof...(I)>& at, std::size_t size, T* grad, T* hess, double* sums,
-            std::index_sequence<I...>) {
+void kernel(const Loss& loss, double step, const std::array<const T*, sizeof...(I)>& inputs, std::size_t size, Destination<T> grad,
+            Destination<T> hess, double* sums, std::index_sequence<I...>) {
   using V = simd::Pack<T>;
+  const auto at = inputs;  // a local copy: the stores below cannot change it
   if constexpr (want == PenaltyWant::prox) {
-    simd::for_each_pack<T>(size, [&](std::size_t i, auto, auto lanes)
-                                     PYLOSS_INLINE_LAMBDA { lanes.store(grad + i, loss.prox(step, lanes.load(at[I] + i)...)); });
+    simd::for_each_pack<T>(size, [&](std::size_t i, auto place, auto lanes) PYLOSS_INLINE_LAMBDA {
+      if constexpr (place == 0) (simd::prefetch_ahead(at[I] + i), ...);
+      grad.store(i, loss.prox(step, lanes.load(at[I] + i)...), lanes);
+    });
   } else {
     simd::SumOfFew<T> sum(sums);
     simd::for_each_pack<T>(size, [&](std::size_t i, auto place, auto lanes) PYLOSS_INLINE_LAMBDA {
       if constexpr (place == 0) (simd::prefetch_ahead(at[I] + i), ...);
       const Terms<V> terms = loss(lanes.load(at[I] + i)...);
       sum.add(i, place, lanes.or_zero(terms.value));
-      if constexpr (want >= PenaltyWant::grad) lanes.store(grad + i, terms.grad);
-      if constexpr (want >= PenaltyWant::hess) lanes.store(hess + i, terms.hess);
+      if constexpr (want >= PenaltyWant::grad) grad.store(i, terms.grad, lanes);
+      if constexpr (want >= PenaltyWant::hess) hess.store(i, terms.hess, lanes);
     });
     sum.store(sums);
   }
@@ -41,18 +63,21 @@ bool run(const PenaltyCall& call, Interrupt& interrupt, double& value) {
   const Loss loss = with_parameters<Loss>(call.parameters);
   const std::size_t size = call.inputs[0].size(), chunks = divide_up(size, chunk_elements);
   const Results<T> grads(call.grad), hesses(call.hess);
+  const bool stream_grad = grads.streams(), stream_hess = hesses.streams();
   std::vector<double> sums(chunks);
   const bool done = for_each_chunk(chunks, call.threads, interrupt, [&](std::size_t chunk, int) {
-    alignas(simd::group_bytes) T scratch[inputs + 2][block_elements];
+    alignas(simd::group_bytes) T scratch[inputs + 2][few_elements];
     alignas(simd::group_bytes) double lane_sums[simd::Sum<T>::size] = {};
-    for_each_block(chunk * chunk_elements, std::min((chunk + 1) * chunk_elements, size), [&](std::size_t begin, std::size_t count) {
+    const std::size_t end = std::min((chunk + 1) * chunk_elements, size);
+    for_each_block<few_elements>(chunk * chunk_elements, end, [&](std::size_t begin, std::size_t count) {
       std::array<const T*, inputs> at;
       for (std::size_t i = 0; i < inputs; ++i) at[i] = block_of(call.inputs[i], begin, count, scratch[i]);
-      T* const grad = grads.block(begin, count, scratch[inputs]);
-      T* const hess = hesses.block(begin, count, scratch[inputs + 1]);
-      kernel<want>(loss, call.step, at, count, grad, hess, lane_sums, std::make_index_sequence<inputs>{});
-      grads.finish(begin, count, grad);
-      hesses.finish(begin, count, hess);
+      T* const grad = stream_grad ? grads.direct(begin) : grads.block(begin, count, scratch[inputs]);
+      T* const hess = stream_hess ? hesses.direct(begin) : hesses.block(begin, count, scratch[inputs + 1]);
+      kernel<want, Loss, T>(loss, call.step, at, count, {grad, stream_grad}, {hess, stream_hess}, lane_sums,
+                            std::make_index_sequence<inputs>{});
+      if (!stream_grad) grads.finish(begin, count, grad);
+      if (!stream_hess) hesses.finish(begin, count, hess);
     });
     sums[chunk] = simd::Sum<T>::merge(lane_sums);
     grads.fence();

@@ -25,6 +25,17 @@ PYLOSS_INLINE void prefetch_ahead(const T* at) {
   __builtin_prefetch(at + 2048 / sizeof(T));
 }
 
+/// The same for one of several loops over a block, which share what is to be asked for: in bytes, how far behind the first loop each
+/// of them starts, and how far it goes for each group.
+struct Share {
+  std::size_t start = 0, pace = group_bytes;
+};
+
+template <class T>
+PYLOSS_INLINE void prefetch_ahead(const T* block, std::size_t i, Share share) {
+  prefetch_ahead(reinterpret_cast<const char*>(block) + share.start + i / group<T> * share.pace);
+}
+
 /// Tells a loop body which lanes of a pack are real; all of them unless Partial.
 template <class T, bool Partial>
 struct Lanes {
