@@ -14,38 +14,51 @@ constexpr std::size_t most_chunks = 1024;
 /// If so many neighbours are of one cell, which is common, they are added up in lanes.
 constexpr std::size_t stretch = 64;
 
-/// The cells of a block; -1 where there is none.
+/// As unsigned numbers the negative ones are too large.
+bool in_range(const std::int64_t* number, std::size_t count, std::size_t limit) {
+  std::uint64_t outside = 0;
+  for (std::size_t i = 0; i < count; ++i) outside |= static_cast<std::uint64_t>(number[i]) >= limit ? 1 : 0;
+  return outside == 0;
+}
+
+bool same_for_all(const std::int64_t* number, std::size_t count) {
+  std::int64_t differs = 0;
+  for (std::size_t i = 1; i < count; ++i) differs |= number[i] ^ number[0];
+  return differs == 0;
+}
+
+/// Blocks of cells, and their stretches.
 class CellReader {
  public:
   explicit CellReader(const Cells& cells) : cells_(cells) {}
 
-  /// False if an element has no cell.
-  bool read(std::size_t begin, std::size_t count) {
-    cells_.groups.read(begin, count, cell);
-    // As unsigned numbers the negative ones are too large.
-    std::uint64_t out_of_range = 0;
-    for (std::size_t i = 0; i < count; ++i) out_of_range |= static_cast<std::uint64_t>(cell[i]) >= cells_.group_count ? 1 : 0;
-    if (!cells_.classes) return out_of_range == 0;
-    cells_.classes.read(begin, count, class_);
-    for (std::size_t i = 0; i < count; ++i) out_of_range |= static_cast<std::uint64_t>(class_[i]) >= cells_.class_count ? 1 : 0;
-    if (out_of_range != 0) return false;
-    const auto groups = static_cast<std::int64_t>(cells_.group_count);
-    for (std::size_t i = 0; i < count; ++i) cell[i] += class_[i] * groups;
+  /// Calls use(i, length, same) for the stretches of a block, of one cell if `same`; false if an element has no cell.
+  template <class Use>
+  bool read(std::size_t begin, std::size_t count, Use&& use) {
+    cell = block_of(cells_.groups, begin, count, cell_);
+    if (cells_.classes) {
+      cells_.classes.read(begin, count, class_);
+      if (!in_range(class_, count, cells_.class_count) || !in_range(cell, count, cells_.group_count)) return false;
+      const auto groups = static_cast<std::int64_t>(cells_.group_count);
+      for (std::size_t i = 0; i < count; ++i) cell_[i] = cell[i] + class_[i] * groups;
+      cell = cell_;
+    }
+    for (std::size_t i = 0; i < count; i += stretch) {
+      const std::size_t length = std::min(stretch, count - i);
+      simd::prefetch_ahead(cell + i, stretch);
+      const bool same = same_for_all(cell + i, length);
+      if (!in_range(cell + i, same ? 1 : length, cells_.size())) return false;
+      use(i, length, same);
+    }
     return true;
   }
 
-  std::int64_t cell[block_elements];
+  const std::int64_t* cell = nullptr;
 
  private:
   const Cells& cells_;
-  std::int64_t class_[block_elements];
+  std::int64_t cell_[block_elements], class_[block_elements];
 };
-
-bool same_for_all(const std::int64_t* cell, std::size_t count) {
-  std::int64_t differs = 0;
-  for (std::size_t i = 1; i < count; ++i) differs |= cell[i] ^ cell[0];
-  return differs == 0;
-}
 
 template <class T>
 PYLOSS_INLINE void add_product(simd::Sum<T>& sum, auto place, simd::Pack<T> a, simd::Pack<T> b) {
@@ -124,21 +137,19 @@ GroupSums run(const GroupSumsCall& call, Interrupt& interrupt) {
     double* const to = sums.data() + chunk * 2 * copies * cells;
     for_each_block(chunk * chunk_size, std::min((chunk + 1) * chunk_size, size), [&](std::size_t begin, std::size_t count) {
       if (stopped(interrupt, thread)) return;
-      if (!reader.read(begin, count)) {
-        bad[chunk] = 1;
-        return;
-      }
       const T* const value = block_of(call.values, begin, count, values);
       const T* const weight = call.weight ? block_of(call.weight, begin, count, weights) : nullptr;
-      for (std::size_t i = 0; i < count; i += stretch) {
-        const std::size_t length = std::min(stretch, count - i);
+      const bool good = reader.read(begin, count, [&](std::size_t i, std::size_t length, bool same) {
         const T* const w = weight ? weight + i : nullptr;
-        if (same_for_all(reader.cell + i, length)) {
+        simd::prefetch_ahead(value + i, stretch);
+        if (w) simd::prefetch_ahead(w, stretch);
+        if (same) {
           add_stretch(value + i, w, length, call.summand, call.scale, to + 2 * reader.cell[i]);
         } else {
           add_one_by_one(value + i, w, reader.cell + i, length, call.summand, call.scale, to, copies, cells);
         }
-      }
+      });
+      if (!good) bad[chunk] = 1;
     });
   });
   GroupSums result;
@@ -151,9 +162,19 @@ GroupSums run(const GroupSumsCall& call, Interrupt& interrupt) {
   if (chunk == bad.end()) return result;
   CellReader reader(call.cells);
   for (auto i = static_cast<std::size_t>(chunk - bad.begin()) * chunk_size; !result.first_bad; ++i) {
-    if (!reader.read(i, 1)) result.first_bad = i;
+    if (!reader.read(i, 1, [](std::size_t, std::size_t, bool) {})) result.first_bad = i;
   }
   return result;
+}
+
+/// Derivatives of `count` elements, whose numbers `factor` has.
+template <class T, class Factor, class CellOf>
+PYLOSS_INLINE void spread(const GroupSpreadCall& call, std::size_t count, const Factor* factor, T* grad, T* hess, CellOf&& cell_of) {
+  for (std::size_t i = 0; i < count; ++i) grad[i] = static_cast<T>(call.slope[cell_of(i)] * static_cast<double>(factor[i]));
+  for (std::size_t i = 0; i < count && hess; ++i) {
+    const double share = call.bend[cell_of(i)] * static_cast<double>(factor[i]);
+    hess[i] = static_cast<T>(call.slope[cell_of(i)] * (1.0 - share * share));
+  }
 }
 
 template <class T>
@@ -164,21 +185,26 @@ bool spread(const GroupSpreadCall& call, Interrupt& interrupt) {
     alignas(simd::group_bytes) double factors[block_elements];
     alignas(simd::group_bytes) T scratch[2][block_elements];
     CellReader reader(call.cells);
+    if (!call.factor) std::fill_n(factors, block_elements, 1.0);
     for_each_block(chunk * chunk_elements, std::min((chunk + 1) * chunk_elements, size), [&](std::size_t begin, std::size_t count) {
-      if (!reader.read(begin, count)) return;  // changed since they were checked
-      if (call.factor) {
-        call.factor.read(begin, count, factors);
-      } else {
-        std::fill_n(factors, count, 1.0);
-      }
       T* const grad = grads.block(begin, count, scratch[0]);
       T* const hess = hesses.block(begin, count, scratch[1]);
-      for (std::size_t i = 0; i < count; ++i) grad[i] = static_cast<T>(call.slope[static_cast<std::size_t>(reader.cell[i])] * factors[i]);
-      for (std::size_t i = 0; i < count && hess; ++i) {
-        const auto cell = static_cast<std::size_t>(reader.cell[i]);
-        const double share = call.bend[cell] * factors[i];
-        hess[i] = static_cast<T>(call.slope[cell] * (1.0 - share * share));
-      }
+      const T* const there = call.factor ? call.factor.side_by_side<T>(begin, count) : nullptr;
+      if (call.factor && !there) call.factor.read(begin, count, factors);
+      const auto with_factor = [&](const auto* factor) {
+        return reader.read(begin, count, [&](std::size_t i, std::size_t length, bool same) {
+          simd::prefetch_ahead(factor + i, stretch);
+          const auto one = static_cast<std::size_t>(reader.cell[i]);
+          if (same) {
+            spread(call, length, factor + i, grad + i, hess ? hess + i : nullptr, [one](std::size_t) { return one; });
+          } else {
+            const std::int64_t* const cell = reader.cell + i;
+            spread(call, length, factor + i, grad + i, hess ? hess + i : nullptr,
+                   [cell](std::size_t k) { return static_cast<std::size_t>(cell[k]); });
+          }
+        });
+      };
+      if (!(there ? with_factor(there) : with_factor(factors))) return;  // changed since they were checked
       grads.finish(begin, count, grad);
       hesses.finish(begin, count, hess);
     });
@@ -196,10 +222,10 @@ Range range_of(const View& groups, int threads, Interrupt& interrupt) {
     std::int64_t scratch[block_elements];
     Range range;
     for_each_block(chunk * chunk_elements, std::min((chunk + 1) * chunk_elements, size), [&](std::size_t begin, std::size_t count) {
-      groups.read(begin, count, scratch);
+      const std::int64_t* const group = block_of(groups, begin, count, scratch);
       for (std::size_t i = 0; i < count; ++i) {
-        range.least = std::min(range.least, scratch[i]);
-        range.most = std::max(range.most, scratch[i]);
+        range.least = std::min(range.least, group[i]);
+        range.most = std::max(range.most, group[i]);
       }
     });
     ranges[chunk] = range;

@@ -206,7 +206,7 @@ class Run {
   /// What a thread needs of its own.
   struct Scratch {
     Buffer<T> pred, target, grad, beside, inside;
-    std::vector<double> lanes, values, totals;
+    std::vector<double> lanes, values;
     std::vector<Overlap> sums, whole;  // of a part of a sample, and of all of it
     std::vector<Slope> slopes;
   };
@@ -218,7 +218,7 @@ class Run {
       own.pred = Buffer<T>(most), own.target = Buffer<T>(most), own.grad = Buffer<T>(most);
       own.beside = Buffer<T>(period_), own.inside = Buffer<T>(period_);
       if (classes > 1) own.lanes.resize(3 * period_);
-      own.values.resize(classes), own.totals.resize(components_.size());
+      own.values.resize(classes);
       own.sums.resize(classes), own.whole.resize(classes), own.slopes.resize(classes);
     }
     return own;
@@ -354,12 +354,14 @@ class Run {
     if (!done) return false;
 
     std::vector<Slope> slopes(masks * classes);
-    std::vector<double> values(classes);
+    std::vector<double> values(classes), of_mask(components_.size());
     for (std::size_t mask = 0; mask < masks; ++mask) {
       const std::size_t begin = mask * parts, end = together_ ? units : begin + parts;
       std::vector<Overlap> total(classes);
       for (std::size_t i = begin * classes; i < end * classes; ++i) add(sums[i], 1.0, total[i % classes]);
-      find_terms(total.data(), together_ ? nullptr : weights(mask), totals.data(), values.data(), slopes.data() + mask * classes);
+      std::fill(of_mask.begin(), of_mask.end(), 0.0);
+      find_terms(total.data(), together_ ? nullptr : weights(mask), of_mask.data(), values.data(), slopes.data() + mask * classes);
+      for (std::size_t i = 0; i < of_mask.size(); ++i) totals[i] += of_mask[i];
       write_values(mask, values.data());
     }
     if (!call_.grad) return true;

@@ -25,6 +25,12 @@ PYLOSS_INLINE void prefetch_ahead(const T* at) {
   __builtin_prefetch(at + 2048 / sizeof(T));
 }
 
+/// The same for `count` elements at once.
+template <class T>
+PYLOSS_INLINE void prefetch_ahead(const T* at, std::size_t count) {
+  for (std::size_t i = 0; i < count; i += group<T>) prefetch_ahead(at + i);
+}
+
 /// The same for one of several loops over a block, which share what is to be asked for: in bytes, how far behind the first loop each
 /// of them starts, and how far it goes for each group.
 struct Share {
