@@ -54,18 +54,44 @@ PYLOSS_INLINE Box<V> carried_back(BoxFormat format, const Box<V>& slope) {
   return {x, y, 0.5 * (slope.x2 - slope.x1), 0.5 * (slope.y2 - slope.y1)};
 }
 
-/// Reads boxes [begin, begin + count) through `rows`.
-void read(const View& view, std::size_t begin, std::size_t count, double* rows, const Columns<double>& to) {
-  const double* from = view.side_by_side<double>(4 * begin, 4 * count);
-  if (!from) view.read(4 * begin, 4 * count, rows), from = rows;
+/// Boxes side by side, as four columns.
+template <class T>
+void take_apart(const T* from, std::size_t count, const Columns<double>& to) {
+  simd::prefetch_ahead(from, 4 * count);
   double *const x1 = to.column(0), *const y1 = to.column(1), *const x2 = to.column(2), *const y2 = to.column(3);
   for (std::size_t i = 0; i < count; ++i) x1[i] = from[4 * i], y1[i] = from[4 * i + 1], x2[i] = from[4 * i + 2], y2[i] = from[4 * i + 3];
+}
+
+/// Four columns as boxes side by side.
+template <class T>
+void put_together(const Columns<double>& from, std::size_t count, T* to) {
+  const auto put = [&](std::size_t k, std::size_t i) PYLOSS_INLINE_LAMBDA { to[4 * i + k] = static_cast<T>(from.column(k)[i]); };
+  for (std::size_t i = 0; i < count; ++i) put(0, i), put(1, i), put(2, i), put(3, i);
 }
 
 /// What one thread needs of its own.
 struct Scratch {
   Columns<double> pred{block_size}, target{block_size}, grad{block_size};
   Buffer<double> rows{4 * block_size}, weight{block_size}, value{block_size};
+  Buffer<float> narrow_rows{4 * block_size};
+
+  /// Reads boxes [begin, begin + count).
+  void read(const View& view, std::size_t begin, std::size_t count, const Columns<double>& to) {
+    if (const float* const floats = view.side_by_side<float>(4 * begin, 4 * count)) return take_apart(floats, count, to);
+    const double* from = view.side_by_side<double>(4 * begin, 4 * count);
+    if (!from) view.read(4 * begin, 4 * count, rows.data()), from = rows.data();
+    take_apart(from, count, to);
+  }
+
+  void write(const View& view, std::size_t begin, std::size_t count, const Columns<double>& from, bool stream) {
+    if (view.kind() == Kind::float32) {
+      put_together(from, count, narrow_rows.data());
+      view.write(4 * begin, 4 * count, narrow_rows.data(), stream);
+    } else {
+      put_together(from, count, rows.data());
+      view.write(4 * begin, 4 * count, rows.data(), stream);
+    }
+  }
 };
 
 /// In float64, whatever the type of the boxes: no difference or area of float32 is rounded much or overflows, and memory is as slow.
@@ -74,6 +100,7 @@ bool run(const BoxCall& call, Interrupt& interrupt, double& total) {
   using V = simd::Pack<double>;
   const Loss loss{{call.eps}};
   const std::size_t chunks = divide_up(call.boxes, chunk_size);
+  const bool large = Grad && 4 * call.boxes * sizeof(float) >= stream_from;
   std::vector<double> totals(chunks);
   std::vector<Scratch> scratch(std::clamp<std::size_t>(chunks, 1, static_cast<std::size_t>(std::max(call.threads, 1))));
   const bool done = for_each_chunk(chunks, static_cast<int>(scratch.size()), interrupt, [&](std::size_t chunk, int thread) {
@@ -82,8 +109,8 @@ bool run(const BoxCall& call, Interrupt& interrupt, double& total) {
     const std::size_t end = std::min(call.boxes, (chunk + 1) * chunk_size);
     for (std::size_t begin = chunk * chunk_size; begin < end; begin += block_size) {
       const std::size_t count = std::min(block_size, end - begin);
-      read(call.pred, begin, count, own.rows.data(), own.pred);
-      read(call.target, begin, count, own.rows.data(), own.target);
+      own.read(call.pred, begin, count, own.pred);
+      own.read(call.target, begin, count, own.target);
       if (call.weight) {
         call.weight.read(begin, count, own.weight.data());
       } else {
@@ -107,16 +134,10 @@ bool run(const BoxCall& call, Interrupt& interrupt, double& total) {
       });
       sum.store(sums);
       if (call.value) call.value.write(begin, count, own.value.data(), false);
-      if constexpr (Grad) {
-        double* const rows = own.rows.data();
-        const double *const x1 = own.grad.column(0), *const y1 = own.grad.column(1), *const x2 = own.grad.column(2),
-                            *const y2 = own.grad.column(3);
-        for (std::size_t i = 0; i < count; ++i)
-          rows[4 * i] = x1[i], rows[4 * i + 1] = y1[i], rows[4 * i + 2] = x2[i], rows[4 * i + 3] = y2[i];
-        call.grad.write(4 * begin, 4 * count, rows, false);
-      }
+      if constexpr (Grad) own.write(call.grad, begin, count, own.grad, large);
     }
     totals[chunk] = simd::Sum<double>::merge(sums);
+    if (large) simd::stream_fence();
   });
   for (const double each : totals) total += each;
   return done;
@@ -130,7 +151,7 @@ Columns<T> columns_of(const View& view, std::size_t count, BoxFormat format, dou
   Columns<T> to(largest ? 0 : count);
   for (std::size_t begin = 0; begin < count; begin += block_size) {
     const std::size_t some = std::min(block_size, count - begin);
-    read(view, begin, some, own.rows.data(), own.pred);
+    own.read(view, begin, some, own.pred);
     simd::for_each_pack<double>(some, [&](std::size_t i, auto, auto lanes) PYLOSS_INLINE_LAMBDA {
       const Box<V> box = corners(format, own.pred.load(i, lanes));
       own.pred.store(i, {box.x1 * scale, box.y1 * scale, box.x2 * scale, box.y2 * scale}, lanes);
