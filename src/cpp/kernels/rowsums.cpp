@@ -295,13 +295,16 @@ class RowSumsOf final : public RowSums<T> {
   template <bool labels, std::size_t count, class Terms>
   PYLOSS_INLINE void sum_pass(const RowBlock<T>& block, Terms&& terms_of) {
     auto sums = adders<Adder, count>(sum_);
+    Outgoing<T> leaving = block.outgoing ? *block.outgoing : Outgoing<T>{};  // a local copy: the loop's stores cannot change it
     walk<labels>(
         block, [&](std::size_t i) { return facts(i); },
         [&](std::size_t at, auto place, auto lanes, const Element<V>& e, const Facts& row) PYLOSS_INLINE_LAMBDA {
           if constexpr (place == 0) prefetch_what_follows(block, at);
+          leaving.step();
           const auto terms = terms_of(at, lanes, e, row);
           for (std::size_t s = 0; s < count; ++s) add_to(sums[s], at, place, lanes.or_zero(terms[s]));
         });
+    if (block.outgoing) *block.outgoing = leaving;
     for (std::size_t s = 0; s < count; ++s) sums[s].store(sum_[s]);
   }
 

@@ -6,17 +6,19 @@
 #include <string_view>
 
 #include "block.hpp"
+#include "outgoing.hpp"
 
 namespace pyloss {
 
 /// Elements [begin, begin + size) of a row, or a whole tile of rows, of which class c of row i lies at c * tile_rows + i. `teacher` is null
-/// for losses without one.
+/// for losses without one. `outgoing` is a row that leaves while this one is added up; null for tiles.
 template <class T>
 struct RowBlock {
   const T* x;
   Input<T> target;
   const T* teacher;
   std::size_t begin, size;
+  Outgoing<T>* outgoing = nullptr;
 };
 
 /// One loss at work on a row, block by block, or on a tile of rows, which is one block. In this order: start, lead, total, add, finish,

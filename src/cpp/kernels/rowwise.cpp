@@ -10,6 +10,7 @@
 #include "../losses/registry.hpp"
 #include "block.hpp"
 #include "buffer.hpp"
+#include "outgoing.hpp"
 
 namespace pyloss {
 
@@ -66,37 +67,6 @@ struct RunningRow {
 /// Exponentials that a lane adds up in T before widening to float64, which costs as much as five additions: their own errors are
 /// larger than those of so short a sum.
 constexpr std::size_t widen_every = 8;
-
-/// A finished row on its way past the caches, a pack at a time while the next one is computed: as a burst its stores would be waited for.
-template <class T>
-class Outgoing {
- public:
-  /// `from` must stay until finish().
-  void start(T* to, const T* from, std::size_t size) {
-    *this = Outgoing(to, from, size);
-    __builtin_prefetch(to + size, 1);  // rows may share a line, which is not streamed: waiting for it would hold up the stores behind
-    const std::size_t ahead = (-reinterpret_cast<std::uintptr_t>(to) % simd::native_bytes) / sizeof(T);
-    for (; at_ < std::min(ahead, size); ++at_) to[at_] = from[at_];
-  }
-  PYLOSS_INLINE void step() {
-    if (at_ + Pack<T>::lanes > size_) return;
-    simd::stream(to_ + at_, Pack<T>::load(from_ + at_).v);
-    at_ += Pack<T>::lanes;
-  }
-  void finish() {
-    while (at_ + Pack<T>::lanes <= size_) step();
-    for (; at_ < size_; ++at_) to_[at_] = from_[at_];
-  }
-
-  Outgoing() = default;
-
- private:
-  Outgoing(T* to, const T* from, std::size_t size) : to_(to), from_(from), size_(size) {}
-
-  T* to_ = nullptr;
-  const T* from_ = nullptr;
-  std::size_t size_ = 0, at_ = 0;
-};
 
 /// Takes a block of scores into `row`, keeping the exponentials if asked to. `target` are the dense target weights, if any. What follows
 /// the block in memory is fetched meanwhile: it is wanted next, and the exponentials leave the memory idle.
@@ -714,7 +684,7 @@ class Worker {
     if (call_.want == Want::value) return;
     for (std::size_t begin = 0; begin < classes_ && !stopped(); begin += row_block<T>) {
       const std::size_t size = std::min(row_block<T>, classes_ - begin), first = row * classes_ + begin;
-      const bool alone = components_.size() == 1 && !transforms_[0].bends() && !second_ && !(sums_[0] && streams_);
+      const bool alone = components_.size() == 1 && !transforms_[0].bends() && !second_ && !(sums_[0] && streams_ && size < classes_);
       if (T* const there = alone ? call_.grad.template side_by_side<T>(first, size) : nullptr) {
         if (!streams_ || size < classes_) {
           derive_block(0, row, i, begin, size, there, nullptr, streams_);
@@ -802,7 +772,7 @@ class Worker {
         teacher = teacher_.data();
       }
     }
-    return {scores(k, row, i, begin, size), targets(k, row, begin, size), teacher, begin, size};
+    return {scores(k, row, i, begin, size), targets(k, row, begin, size), teacher, begin, size, &outgoing_};
   }
 
   void sum_row(std::size_t k, std::size_t row, std::size_t i) {
