@@ -388,6 +388,7 @@ struct Softmax {
     for (const Doubles& each : largest) {
       for (std::size_t lane = 0; lane < Doubles::lanes; ++lane) max = std::max(max, static_cast<double>(each.v[lane]));
     }
+    while (top + Doubles::lanes <= size && bits_of(Doubles::load(x + top) == Doubles::all(max)) == 0) top += Doubles::lanes;
     while (top + 1 < size && x[top] != max) ++top;
 
     simd::Sum<double> sum;
@@ -494,14 +495,15 @@ class Ranking {
         interrupt_(interrupt),
         values_(queries.count()),
         counts_(queries.count()),
-        weights_(queries.count(), 1.0) {
+        weights_(queries.count(), 1.0),
+        direct_(counts_one && queries.in_order() && largest() <= large) {
     if (call.weight) call.weight.template read<double>(0, weights_.size(), weights_.data());
   }
 
   bool run(RankingResult& result) {
     const std::size_t n = queries_.items();
-    if (call_.want >= Want::grad) grads_ = Buffer<double>(n);
-    if (call_.want >= Want::hess) bends_ = Buffer<double>(n);
+    if (call_.want >= Want::grad && !direct_) grads_ = Buffer<double>(n);
+    if (call_.want >= Want::hess && !direct_) bends_ = Buffer<double>(n);
     if (!queries_.in_order()) {
       scores_ = Buffer<double>(n);
       relevance_ = Buffer<double>(n);
@@ -512,28 +514,30 @@ class Ranking {
       if (!read) return false;
     }
     find_discounts();
-    if (!run_small() || !run_large()) return false;
+    if (direct_ && call_.mean && !run_small([&](std::size_t q, const Scratch<T>& in, Stop) { count(q, in); })) return false;
+    scale_ = scale();
+    if (!run_small([&](std::size_t q, const Scratch<T>& in, Stop stop) { evaluate(q, in, stop, 1); }) || !run_large()) return false;
     if (first_bad_ < n) {
       result.bad_item = first_bad_;
       return true;
     }
-    double total = 0.0, count = 0.0;
+    double total = 0.0;
     for (std::size_t q = 0; q < values_.size(); ++q) {
-      if (weights_[q] == 0.0) continue;
-      total += values_[q] *= weights_[q];
-      count += counts_[q] * weights_[q];
+      if (weights_[q] != 0.0) total += values_[q] *= weights_[q];
     }
-    const double scale = !call_.mean ? 1.0 : count > 0.0 ? 1.0 / count : 0.0;
-    result.value = scale == 0.0 ? 0.0 : scale * total;
+    scale_ = scale();
+    result.value = scale_ == 0.0 ? 0.0 : scale_ * total;
     if (call_.value) write(call_.value, 0, values_.size(), values_.data());
-    return call_.want == Want::value || for_each_block([&](std::size_t begin, std::size_t size) {
-             if (call_.grad) write_scaled(call_.grad, begin, size, grads_.data(), scale);
-             if (call_.hess) write_scaled(call_.hess, begin, size, bends_.data(), scale);
+    return call_.want == Want::value || direct_ || for_each_block([&](std::size_t begin, std::size_t size) {
+             if (call_.grad) write_scaled(call_.grad, begin, size, grads_.data());
+             if (call_.hess) write_scaled(call_.hess, begin, size, bends_.data());
            });
   }
 
  private:
   static constexpr bool of_pairs = Loss::arranged == Arranged::by_relevance || Loss::arranged == Arranged::by_score;
+  /// Whether each query whose items differ counts 1 in the mean, so that the mean's divisor is known before any loss.
+  static constexpr bool counts_one = Loss::arranged == Arranged::as_choices || Loss::arranged == Arranged::as_order;
   static constexpr std::size_t block = 8192;
   /// Queries beyond are done one by one: the pairs of one are shared among threads, and Ctrl-C is heard within one.
   static constexpr std::size_t large = of_pairs ? 4096 : 1 << 18;
@@ -548,17 +552,31 @@ class Ranking {
   static void write(const View& to, std::size_t begin, std::size_t count, const double* from) {
     to.template write<double>(begin, count, from, false);
   }
-  static void write_scaled(const View& to, std::size_t begin, std::size_t count, double* from, double scale) {
-    for (std::size_t i = begin; i < begin + count; ++i) from[i] *= scale;
+  void write_scaled(const View& to, std::size_t begin, std::size_t count, double* from) const {
+    for (std::size_t i = begin; i < begin + count; ++i) from[i] *= scale_;
     write(to, begin, count, from + begin);
+  }
+
+  std::size_t largest() const {
+    std::size_t most = 0;
+    for (std::size_t q = 0; q < queries_.count(); ++q) most = std::max(most, queries_.size(q));
+    return most;
+  }
+
+  /// By what values are multiplied, once all queries are counted.
+  double scale() const {
+    if (!call_.mean) return 1.0;
+    double count = 0.0;
+    for (std::size_t q = 0; q < counts_.size(); ++q) {
+      if (weights_[q] != 0.0) count += counts_[q] * weights_[q];
+    }
+    return count > 0.0 ? 1.0 / count : 0.0;
   }
 
   void find_discounts() {
     if constexpr (Loss::arranged == Arranged::by_score) {
-      std::size_t most = 0;
-      for (std::size_t q = 0; q < queries_.count(); ++q) most = std::max(most, queries_.size(q));
-      discounts_.resize(most);
-      for (std::size_t i = 0; i < most; ++i) discounts_[i] = loss_.discount(static_cast<double>(i + 1));
+      discounts_.resize(largest());
+      for (std::size_t i = 0; i < discounts_.size(); ++i) discounts_[i] = loss_.discount(static_cast<double>(i + 1));
     }
   }
 
@@ -568,7 +586,9 @@ class Ranking {
     return of_pairs ? n * (n + 50.0) : n * 50.0;
   }
 
-  bool run_small() {
+  /// Calls work(query, scratch, stop).
+  template <class Work>
+  bool run_small(Work&& work) {
     // Neighbouring queries of together some 1 M operations of vectors make a chunk.
     std::vector<std::size_t> chunks{0};
     std::size_t most = 0;
@@ -590,7 +610,7 @@ class Ranking {
     return for_each_chunk(count, static_cast<int>(threads), interrupt_, [&](std::size_t chunk, int thread) {
       const auto& in = scratch[static_cast<std::size_t>(thread)];
       for (std::size_t q = chunks[chunk]; q < chunks[chunk + 1]; ++q) {
-        if (queries_.size(q) <= large) evaluate(q, in, Stop{interrupt_, thread == 0}, 1);
+        if (queries_.size(q) <= large) work(q, in, Stop{interrupt_, thread == 0});
       }
     });
   }
@@ -602,27 +622,43 @@ class Ranking {
     return !interrupt_.requested();
   }
 
-  void evaluate(std::size_t q, const Scratch<T>& in, Stop stop, int threads) {
-    const std::size_t start = queries_.start(q), n = queries_.size(q);
-    if (weights_[q] == 0.0) return set(start, n, 0.0);
-    load(start, n, in);
+  struct Kind {
+    bool undefined, alike;
+  };
+
+  Kind kind_of(const Scratch<T>& in, std::size_t n) const {
     const double *const scores = in.score(), *const relevance = in.relevance();
     std::size_t undefined = 0, differ = 0;  // counted, so that packs are compared
     for (std::size_t i = 0; i < n; ++i) {
       undefined += std::isunordered(scores[i], relevance[i]);
       differ += relevance[i] != relevance[0];
     }
+    return {undefined > 0, differ == 0};
+  }
+
+  void count(std::size_t q, const Scratch<T>& in) {
+    if (weights_[q] == 0.0) return;
+    load(queries_.start(q), queries_.size(q), in);
+    const Kind kind = kind_of(in, queries_.size(q));
+    counts_[q] = kind.undefined || !kind.alike ? 1.0 : 0.0;
+  }
+
+  void evaluate(std::size_t q, const Scratch<T>& in, Stop stop, int threads) {
+    const std::size_t start = queries_.start(q), n = queries_.size(q);
+    if (weights_[q] == 0.0) return set(start, n, in, 0.0);
+    load(start, n, in);
+    const Kind kind = kind_of(in, n);
     if constexpr (Loss::arranged == Arranged::by_score) {
       for (std::size_t i = 0; i < n; ++i) {
-        if (relevance[i] < 0.0) report(queries_.item(start + i));
+        if (in.relevance()[i] < 0.0) report(queries_.item(start + i));
       }
     }
-    if (undefined > 0) {
+    if (kind.undefined) {
       values_[q] = nan;
       counts_[q] = 1.0;
-      return set(start, n, nan);
+      return set(start, n, in, nan);
     }
-    if (differ == 0) return set(start, n, 0.0);
+    if (kind.alike) return set(start, n, in, 0.0);
     const Query<T> query{n, in, call_.want, stop};
     Outcome outcome;
     if constexpr (of_pairs) {
@@ -653,19 +689,23 @@ class Ranking {
   }
 
   void store(std::size_t start, std::size_t n, const Scratch<T>& in, double weight) const {
-    for (std::size_t i = 0; i < n; ++i) {
-      const std::size_t at = queries_.item(start + i);
-      if (call_.want >= Want::grad) grads_.data()[at] = weight * in.grad()[i];
-      if (call_.want >= Want::hess) bends_.data()[at] = weight * in.hess()[i];
+    if (call_.want >= Want::grad) store(start, n, in.grad(), weight, grads_, call_.grad);
+    if (call_.want >= Want::hess) store(start, n, in.hess(), weight, bends_, call_.hess);
+  }
+  void store(std::size_t start, std::size_t n, double* from, double weight, const Buffer<double>& all, const View& to) const {
+    for (std::size_t i = 0; i < n; ++i) from[i] *= weight;
+    if (!direct_) {
+      for (std::size_t i = 0; i < n; ++i) all.data()[queries_.item(start + i)] = from[i];
+    } else if (to) {
+      for (std::size_t i = 0; i < n; ++i) from[i] *= scale_;
+      write(to, start, n, from);
     }
   }
 
-  void set(std::size_t start, std::size_t n, double to) const {
-    for (std::size_t i = 0; i < n; ++i) {
-      const std::size_t at = queries_.item(start + i);
-      if (call_.want >= Want::grad) grads_.data()[at] = to;
-      if (call_.want >= Want::hess) bends_.data()[at] = to;
-    }
+  void set(std::size_t start, std::size_t n, const Scratch<T>& in, double value) const {
+    if (call_.want >= Want::grad) std::fill_n(in.grad(), n, value);
+    if (call_.want >= Want::hess) std::fill_n(in.hess(), n, value);
+    store(start, n, in, 1.0);
   }
 
   void report(std::size_t item) {
@@ -679,6 +719,8 @@ class Ranking {
   Loss loss_;
   Interrupt& interrupt_;
   std::vector<double> values_, counts_, weights_, discounts_;
+  bool direct_;  // results go to the caller query by query
+  double scale_ = 1.0;
   Buffer<double> scores_, relevance_;  // of all items, where these do not lie query by query
   Buffer<double> grads_, bends_;       // of all items, before they are scaled and rounded once
   std::atomic<std::size_t> first_bad_{~std::size_t{0}};
@@ -698,36 +740,45 @@ Queries::Queries(std::size_t size) {
 }
 
 Queries::Queries(const View& ids, bool is_unsigned, Interrupt& interrupt) {
-  constexpr std::size_t block = 8192;
+  constexpr std::size_t block = 2048, stretch = 16;  // of which many are of one query
   const std::size_t n = ids.size();
   const std::uint64_t flip = is_unsigned ? 0 : std::uint64_t{1} << 63;
   std::int64_t read[block];
+  /// Calls use(begin, count) for blocks that have been read, until it says no.
   const auto for_each = [&](auto&& use) {
     for (std::size_t begin = 0; begin < n; begin += block) {
       if (interrupt.check()) return false;
       const std::size_t count = std::min(block, n - begin);
       ids.read(begin, count, read);
-      for (std::size_t i = 0; i < count; ++i) {
-        if (!use(begin + i, static_cast<std::uint64_t>(read[i]) ^ flip)) return false;
-      }
+      for (std::size_t i = 0; i < count; ++i) read[i] = static_cast<std::int64_t>(static_cast<std::uint64_t>(read[i]) ^ flip);
+      if (!use(begin, count)) return false;
     }
     return true;
   };
+  const auto id_at = [&](std::size_t i) { return static_cast<std::uint64_t>(read[i]); };
   std::uint64_t last = 0;
   const auto start_after = [&](std::size_t i, std::uint64_t id) {
     if (i > 0 && id != last) starts_.push_back(i);
     last = id;
   };
-  const bool sorted = for_each([&](std::size_t i, std::uint64_t id) {
-    if (i > 0 && id < last) return false;
-    start_after(i, id);
+  const bool sorted = for_each([&](std::size_t begin, std::size_t count) {
+    for (std::size_t first = 0; first < count; first += stretch) {
+      const std::size_t end = std::min(first + stretch, count);
+      std::uint64_t other = 0;
+      for (std::size_t i = first; i < end; ++i) other |= id_at(i) ^ last;
+      if (other == 0) continue;
+      for (std::size_t i = first; i < end; ++i) {
+        if (begin + i > 0 && id_at(i) < last) return false;
+        start_after(begin + i, id_at(i));
+      }
+    }
     return true;
   });
   if (!sorted && !interrupt.requested()) {
     starts_ = {0};
     const Buffer<Keyed> items(n), spare(n);
-    for_each([&](std::size_t i, std::uint64_t id) {
-      items.data()[i] = {id, i};
+    for_each([&](std::size_t begin, std::size_t count) {
+      for (std::size_t i = 0; i < count; ++i) items.data()[begin + i] = {id_at(i), begin + i};
       return true;
     });
     if (interrupt.requested() || !sort_keyed(items.data(), spare.data(), n, [&] { return interrupt.check(); })) return;
