@@ -35,6 +35,7 @@ class Case:
     contenders: dict[str, Contender]
     truth: Result
     bytes: int | None = None  # moved at least, where the bandwidth roof is what limits
+    writes: bool = True  # an array as long as what is read, else numbers alone
     factors: dict[str, float] = field(default_factory=dict)
     calls: int = 1  # of a contender in one timing
     group: str = "losses"  # which table it belongs to
