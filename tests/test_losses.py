@@ -218,10 +218,11 @@ def test_cross_entropy_of_hard_rows(scores, parameters, dtype):
         Expected(case, pred, target).check(case.loss().value_grad_hess(pred, target, reduction="none"))
 
 
-@pytest.mark.parametrize("c", [1e-35, 1e-20, 1e-12, 1.0, 1e10, 1e18])
+@pytest.mark.parametrize("c", [1e-37, 1e-35, 1e-20, 1e-12, 1.0, 1e10, 1e18])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_geman_mcclure_of_any_width(dtype, c):
-    pred = np.array([1.0, 1e-3, 1e5, 1e30, -3e38], dtype)
+    far = 1.1e18 if dtype == np.float32 else 1.1e150  # where the formula changes its unit
+    pred = np.array([1.0, 1e-3, 1e5, 1e30, -3e38, far * c, 30 * far * c, -0.9 * far * c], dtype)
     with np.errstate(under="ignore", over="ignore"):
         got = pl.GemanMcClure(c=c).value_grad_hess(pred, np.zeros_like(pred), reduction="none")
         u = pred.astype(np.longdouble) / np.longdouble(c)

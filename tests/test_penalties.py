@@ -351,6 +351,29 @@ def test_out_that_overlaps_is_refused():
         pl.L1().value_and_grad(memory[:9], out=memory[1:])
 
 
+@pytest.mark.parametrize("size", [7, 200, 5000])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_derivatives_of_groups_go_where_the_weights_are(size, dtype, rng):
+    weights = rng.standard_normal(size).astype(dtype)
+    loss = pl.GroupLasso(np.arange(size) // 150)
+    value, grad, hess = loss.value_grad_hess(weights)
+    for place in (0, 1):
+        outs = [np.empty_like(weights), np.empty_like(weights)]
+        outs[place] = weights.copy()
+        got = loss.value_grad_hess(outs[place], out=tuple(outs))
+        assert got[0] == value
+        assert_array_equal(got[1], grad)
+        assert_array_equal(got[2], hess)
+
+
+def test_derivatives_must_not_go_where_the_groups_are():
+    groups = np.zeros(8, np.int64)
+    with pytest.raises(ValueError, match="out: got an array that overlaps groups, wanted separate memory"):
+        pl.GroupLasso(groups).value_and_grad(np.ones(8), out=groups.view(np.float64))
+    with pytest.raises(ValueError, match="out: got an array that overlaps groups, wanted separate memory"):
+        pl.WorstGroup().value_and_grad(np.ones(8), groups, out=groups.view(np.float64))
+
+
 def test_groups_changed_behind_the_back_are_noticed():
     groups = np.array([0, 1, 1])
     loss = pl.GroupLasso(groups)

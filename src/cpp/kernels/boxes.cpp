@@ -100,7 +100,7 @@ bool run(const BoxCall& call, Interrupt& interrupt, double& total) {
   using V = simd::Pack<double>;
   const Loss loss{{call.eps}};
   const std::size_t chunks = divide_up(call.boxes, chunk_size);
-  const bool large = Grad && 4 * call.boxes * sizeof(float) >= stream_from;
+  const bool large = Grad && 4 * call.boxes * (call.grad.kind() == Kind::float64 ? sizeof(double) : sizeof(float)) >= stream_from;
   std::vector<double> totals(chunks);
   std::vector<Scratch> scratch(std::clamp<std::size_t>(chunks, 1, static_cast<std::size_t>(std::max(call.threads, 1))));
   const bool done = for_each_chunk(chunks, static_cast<int>(scratch.size()), interrupt, [&](std::size_t chunk, int thread) {

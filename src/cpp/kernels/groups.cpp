@@ -27,37 +27,41 @@ bool same_for_all(const std::int64_t* number, std::size_t count) {
   return differs == 0;
 }
 
-/// Blocks of cells, and their stretches.
+/// Cells, stretch by stretch.
 class CellReader {
  public:
   explicit CellReader(const Cells& cells) : cells_(cells) {}
 
-  /// Calls use(i, length, same) for the stretches of a block, of one cell if `same`; false if an element has no cell.
+  /// Calls use(i, length, same) for the stretches of a block, whose cells are then at hand, one cell if `same`; false if an element has
+  /// none.
   template <class Use>
   bool read(std::size_t begin, std::size_t count, Use&& use) {
-    cell = block_of(cells_.groups, begin, count, cell_);
+    const std::int64_t* from = block_of(cells_.groups, begin, count, block_);
     if (cells_.classes) {
-      cells_.classes.read(begin, count, class_);
-      if (!in_range(class_, count, cells_.class_count) || !in_range(cell, count, cells_.group_count)) return false;
+      std::int64_t number[block_elements];
+      cells_.classes.read(begin, count, number);
+      if (!in_range(number, count, cells_.class_count) || !in_range(from, count, cells_.group_count)) return false;
       const auto groups = static_cast<std::int64_t>(cells_.group_count);
-      for (std::size_t i = 0; i < count; ++i) cell_[i] = cell[i] + class_[i] * groups;
-      cell = cell_;
+      for (std::size_t i = 0; i < count; ++i) block_[i] = from[i] + number[i] * groups;
+      from = block_;
     }
     for (std::size_t i = 0; i < count; i += stretch) {
       const std::size_t length = std::min(stretch, count - i);
-      simd::prefetch_ahead(cell + i, stretch);
-      const bool same = same_for_all(cell + i, length);
-      if (!in_range(cell + i, same ? 1 : length, cells_.size())) return false;
+      simd::prefetch_ahead(from + i, stretch);
+      // What is checked is what is used, even if the caller's numbers change meanwhile.
+      std::copy_n(from + i, length, cell);
+      const bool same = same_for_all(cell, length);
+      if (!in_range(cell, same ? 1 : length, cells_.size())) return false;
       use(i, length, same);
     }
     return true;
   }
 
-  const std::int64_t* cell = nullptr;
+  std::int64_t cell[stretch];
 
  private:
   const Cells& cells_;
-  std::int64_t cell_[block_elements], class_[block_elements];
+  std::int64_t block_[block_elements];
 };
 
 template <class T>
@@ -144,9 +148,9 @@ GroupSums run(const GroupSumsCall& call, Interrupt& interrupt) {
         simd::prefetch_ahead(value + i, stretch);
         if (w) simd::prefetch_ahead(w, stretch);
         if (same) {
-          add_stretch(value + i, w, length, call.summand, call.scale, to + 2 * reader.cell[i]);
+          add_stretch(value + i, w, length, call.summand, call.scale, to + 2 * reader.cell[0]);
         } else {
-          add_one_by_one(value + i, w, reader.cell + i, length, call.summand, call.scale, to, copies, cells);
+          add_one_by_one(value + i, w, reader.cell, length, call.summand, call.scale, to, copies, cells);
         }
       });
       if (!good) bad[chunk] = 1;
@@ -167,13 +171,17 @@ GroupSums run(const GroupSumsCall& call, Interrupt& interrupt) {
   return result;
 }
 
-/// Derivatives of `count` elements, whose numbers `factor` has.
+/// Derivatives of `count` elements, whose numbers `factor` has; either may go where these are.
 template <class T, class Factor, class CellOf>
 PYLOSS_INLINE void spread(const GroupSpreadCall& call, std::size_t count, const Factor* factor, T* grad, T* hess, CellOf&& cell_of) {
-  for (std::size_t i = 0; i < count; ++i) grad[i] = static_cast<T>(call.slope[cell_of(i)] * static_cast<double>(factor[i]));
-  for (std::size_t i = 0; i < count && hess; ++i) {
-    const double share = call.bend[cell_of(i)] * static_cast<double>(factor[i]);
-    hess[i] = static_cast<T>(call.slope[cell_of(i)] * (1.0 - share * share));
+  if (!hess) {
+    for (std::size_t i = 0; i < count; ++i) grad[i] = static_cast<T>(call.slope[cell_of(i)] * static_cast<double>(factor[i]));
+    return;
+  }
+  for (std::size_t i = 0; i < count; ++i) {
+    const double own = static_cast<double>(factor[i]), slope = call.slope[cell_of(i)], share = call.bend[cell_of(i)] * own;
+    grad[i] = static_cast<T>(slope * own);
+    hess[i] = static_cast<T>(slope * (1.0 - share * share));
   }
 }
 
@@ -194,11 +202,11 @@ bool spread(const GroupSpreadCall& call, Interrupt& interrupt) {
       const auto with_factor = [&](const auto* factor) {
         return reader.read(begin, count, [&](std::size_t i, std::size_t length, bool same) {
           simd::prefetch_ahead(factor + i, stretch);
-          const auto one = static_cast<std::size_t>(reader.cell[i]);
+          const auto one = static_cast<std::size_t>(reader.cell[0]);
           if (same) {
             spread(call, length, factor + i, grad + i, hess ? hess + i : nullptr, [one](std::size_t) { return one; });
           } else {
-            const std::int64_t* const cell = reader.cell + i;
+            const std::int64_t* const cell = reader.cell;
             spread(call, length, factor + i, grad + i, hess ? hess + i : nullptr,
                    [cell](std::size_t k) { return static_cast<std::size_t>(cell[k]); });
           }

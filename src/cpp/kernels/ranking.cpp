@@ -514,7 +514,8 @@ class Ranking {
       if (!read) return false;
     }
     find_discounts();
-    if (direct_ && call_.mean && !run_small([&](std::size_t q, const Scratch<T>& in, Stop) { count(q, in); })) return false;
+    const bool counts_first = direct_ && call_.mean && call_.want != Want::value;
+    if (counts_first && !run_small([&](std::size_t q, const Scratch<T>& in, Stop) { count(q, in); })) return false;
     scale_ = scale();
     if (!run_small([&](std::size_t q, const Scratch<T>& in, Stop stop) { evaluate(q, in, stop, 1); }) || !run_large()) return false;
     if (first_bad_ < n) {

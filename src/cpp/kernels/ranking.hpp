@@ -54,7 +54,7 @@ struct RankingResult {
   std::optional<std::size_t> bad_item;  // the first one whose relevance the loss does not allow; nothing is written then
 };
 
-/// The reduced value; unfinished if interrupted. Results are written after all inputs have been read.
+/// The reduced value; unfinished if interrupted. Each query's results are written after its inputs have been read.
 RankingResult run_ranking(const RankingCall& call, const Queries& queries, Interrupt& interrupt);
 
 }  // namespace pyloss

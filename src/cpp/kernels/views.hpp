@@ -32,7 +32,9 @@ class View {
   char* at(std::size_t i) const;
 
   template <class T>
-  static constexpr Kind kind_of = std::is_same_v<T, std::int64_t> ? Kind::int64 : sizeof(T) == 4 ? Kind::float32 : Kind::float64;
+  static constexpr Kind kind_of = std::is_same_v<T, std::int64_t> ? Kind::int64
+                                  : sizeof(T) == 4                ? Kind::float32
+                                                                  : Kind::float64;
 
   /// Whether the elements lie side by side as aligned T.
   template <class T>

@@ -1,6 +1,8 @@
 // Detection: how far two boxes overlap, with corners (x1, y1) and (x2, y2), x1 <= x2 and y1 <= y2.
 #pragma once
 
+#include <limits>
+
 #include "terms.hpp"
 
 namespace pyloss {
@@ -24,6 +26,12 @@ namespace boxes {
 template <class V>
 PYLOSS_INLINE V ratio(V a, V b) {
   return select(b == 0.0, 0.0, a / b);
+}
+
+/// 1 / a, but finite: what it multiplies may be 0.
+template <class V>
+PYLOSS_INLINE V reciprocal(V a) {
+  return min(ratio(V(1.0), a), static_cast<double>(std::numeric_limits<typename V::Scalar>::max()));
 }
 
 /// The derivative of max(a, b) by a: of equals, half.
@@ -59,7 +67,7 @@ PYLOSS_INLINE BoxTerms<V> compare(const Box<V>& a, const Box<V>& b, double eps) 
   const V area = x.both * y.both, whole = x.own * y.own + x.other * y.other - area, guarded = whole + eps, iou = ratio(area, guarded);
   const auto meet = (x.both > 0.0) & (y.both > 0.0);
   // d iou = (d area (guarded + area) - area d own) / guarded², where own is the first's area.
-  const V inverse = ratio(V(1.0), guarded), by_area = select(meet, (1.0 + iou) * inverse, 0.0), by_own = -iou * inverse;
+  const V inverse = reciprocal(guarded), by_area = select(meet, (1.0 + iou) * inverse, 0.0), by_own = -iou * inverse;
   BoxTerms<V> to{.score = iou,
                  .slope = {.x1 = by_area * y.both * x.both_low - by_own * y.own,
                            .y1 = by_area * x.both * y.both_low - by_own * x.own,
@@ -72,7 +80,7 @@ PYLOSS_INLINE BoxTerms<V> compare(const Box<V>& a, const Box<V>& b, double eps) 
   if constexpr (kind == Kind::giou) {
     // Less the part of the hull that neither covers, (hull - whole) / hull.
     const V hull = x.hull * y.hull, full = hull + eps, empty = ratio(hull - whole, full);
-    const V by_whole = ratio(V(1.0), full), by_hull = -(1.0 - empty) * by_whole, shared = select(meet, by_whole, 0.0);
+    const V by_whole = reciprocal(full), by_hull = -(1.0 - empty) * by_whole, shared = select(meet, by_whole, 0.0);
     add(-empty, by_hull * y.hull * x.hull_low - by_whole * y.own - shared * y.both * x.both_low,
         by_hull * x.hull * y.hull_low - by_whole * x.own - shared * x.both * y.both_low,
         by_hull * y.hull * x.hull_high + by_whole * y.own - shared * y.both * x.both_high,

@@ -235,7 +235,7 @@ struct GemanMcClure {
     const V whole = clamp(over(pred - target, c), -largest, largest);
     const auto far = abs(whole) > much;
     const V scale = select(far, tiny, 1.0), u = whole * scale, four = 4.0 * scale * scale, square = u * u;
-    const V w = 1.0 / (four + square), slope = 4.0 / c * w * scale * scale;
+    const V w = 1.0 / (four + square), slope = 4.0 / c * scale * w * scale;
     return {.value = select(far | (square > 16.0), 2.0 - 2.0 * (four * w), 2.0 * square * w),
             .grad = slope * (u * (4.0 * w) * scale),
             .hess = slope * slope * ((four - 3.0 * square) * w)};

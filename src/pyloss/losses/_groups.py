@@ -17,6 +17,7 @@ from .._arguments import (
     bad_group,
     bad_label,
     check_out,
+    check_out_apart,
     check_shape,
     is_integer,
     is_weak,
@@ -75,6 +76,7 @@ class Means:
             check_shape(classes, "target", shape, f"a class for each element of {name}")
         self._weights, _ = call.weights(weight, shape, name)
         self._threads = call.threads
+        self._numbers = {"groups": members} | ({} if classes is None else {"target": classes})
         self._cells: Cells = operand(members), count, maybe(classes), 1 if classes is None else 2
         weighing = [] if self._weights is None or is_weak(weight) else [self._weights]
         first, sums = kernels.group_sums(
@@ -98,7 +100,11 @@ class Means:
         """Return the gradient by the values, given that by each mean."""
         inputs = {"the values": self._values} | ({} if self._weights is None else {"weight": self._weights})
         shape, dtype = self._values.shape, result_dtype(self._values)
-        grad = empty(shape, dtype) if out is None else check_out(out, "out", shape, dtype, inputs)
+        if out is None:
+            grad = empty(shape, dtype)
+        else:
+            grad = check_out(out, "out", shape, dtype, inputs)
+            check_out_apart(grad, "out", shape, dtype, self._numbers)
         each = np.divide(slopes, self.weights, out=np.zeros_like(slopes), where=self.weights > 0.0)
         kernels.group_spread(
             cells=self._cells,

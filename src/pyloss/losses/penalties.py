@@ -19,6 +19,7 @@ from .._arguments import (
     bad_group,
     bad_weight,
     check_broadcast,
+    check_out_apart,
     checked_by,
     needs_float64,
     operand,
@@ -303,6 +304,9 @@ class GroupLasso(HoldsArrays, Penalty):
     def _compute(self, call: Call, weights: Array, step: float | None) -> tuple[float, Array | None, Array | None]:
         check_broadcast(self.groups, "groups", weights.shape, "weights")
         _, grad, hess = call.outputs(weights.shape, (), result_dtype(weights), {"weights": weights})
+        for each in (grad, hess):
+            if each is not None and each.size:
+                check_out_apart(each, "out", each.shape, each.dtype, {"groups": np.asarray(self.groups)})
         lengths, sizes = self._lengths(weights, call.threads)
         strengths = self.alpha * np.sqrt(sizes)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
