@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "../losses/registry.hpp"
+#include "block.hpp"
 #include "blocks.hpp"
 
 namespace pyloss {
@@ -18,25 +19,9 @@ inline constexpr std::size_t inputs_of = std::is_invocable_v<const Loss&, simd::
 /// Elements that pass through scratch at a time: few, so that the memory is not idle for long.
 constexpr std::size_t few_elements = 256;
 
-/// Where derivatives go, past the caches if `stream`.
-template <class T>
-struct Destination {
-  T* to;
-  bool stream;
-
-  template <class Lanes>
-  PYLOSS_INLINE void store(std::size_t i, simd::Pack<T> a, Lanes lanes) const {
-    if (stream) {
-      lanes.stream(to + i, a);
-    } else {
-      lanes.store(to + i, a);
-    }
-  }
-};
-
 template <PenaltyWant want, class Loss, class T, std::size_t... I>
-void kernel(const Loss& loss, double step, const std::array<const T*, sizeof...(I)>& inputs, std::size_t size, Destination<T> grad,
-            Destination<T> hess, double* sums, std::index_sequence<I...>) {
+void kernel(const Loss& loss, double step, const std::array<const T*, sizeof...(I)>& inputs, std::size_t size, Output<T> grad,
+            Output<T> hess, double* sums, std::index_sequence<I...>) {
   using V = simd::Pack<T>;
   const auto at = inputs;  // a local copy: the stores below cannot change it
   if constexpr (want == PenaltyWant::prox) {
@@ -74,7 +59,7 @@ bool run(const PenaltyCall& call, Interrupt& interrupt, double& value) {
       for (std::size_t i = 0; i < inputs; ++i) at[i] = block_of(call.inputs[i], begin, count, scratch[i]);
       T* const grad = stream_grad ? grads.direct(begin) : grads.block(begin, count, scratch[inputs]);
       T* const hess = stream_hess ? hesses.direct(begin) : hesses.block(begin, count, scratch[inputs + 1]);
-      kernel<want, Loss, T>(loss, call.step, at, count, {grad, stream_grad}, {hess, stream_hess}, lane_sums,
+      kernel<want, Loss, T>(loss, call.step, at, count, {.to = grad, .stream = stream_grad}, {.to = hess, .stream = stream_hess}, lane_sums,
                             std::make_index_sequence<inputs>{});
       if (!stream_grad) grads.finish(begin, count, grad);
       if (!stream_hess) hesses.finish(begin, count, hess);

@@ -745,7 +745,7 @@ Queries::Queries(const View& ids, bool is_unsigned, Interrupt& interrupt) {
   const std::size_t n = ids.size();
   const std::uint64_t flip = is_unsigned ? 0 : std::uint64_t{1} << 63;
   std::int64_t read[block];
-  /// Calls use(begin, count) for blocks that have been read, until it says no.
+  // Calls use(begin, count) for blocks that have been read, until it says no.
   const auto for_each = [&](auto&& use) {
     for (std::size_t begin = 0; begin < n; begin += block) {
       if (interrupt.check()) return false;

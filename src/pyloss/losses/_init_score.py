@@ -225,7 +225,8 @@ def _minimise(loss: Any, of: Sample) -> float:
     step = abs(grad / hess) if hess > 0.0 and math.isfinite(grad / hess) else spread
     step = max(step, math.ulp(start))
     outer = _first_rise(mean, start, math.copysign(step, -grad), loss)
-    if mean(outer)[1] != 0.0 or _is_a_top(mean(outer)):
+    at_outer = mean(outer)
+    if at_outer[1] != 0.0 or _is_a_top(at_outer):
         return _root(mean, start, outer)
     x = _edge(mean, start, outer)
     near = x - math.copysign(1e-3 * max(abs(x), step), x - start) if x != start else x
@@ -291,8 +292,9 @@ def _root(mean: _Mean, a: float, b: float) -> float:
     falls, rises = (a, b) if mean(a)[1] < 0.0 else (b, a)
     x, last = _middle(a, b, 0), abs(b - a)
     for step in count():
-        value, grad, hess = mean(x)
-        if grad == 0.0 and not _is_a_top((value, grad, hess)):
+        terms = mean(x)
+        _, grad, hess = terms
+        if grad == 0.0 and not _is_a_top(terms):
             break
         # What rises to a top lies before it.
         falls, rises = (x, rises) if grad < 0.0 else (falls, x)
