@@ -78,6 +78,39 @@ def test_in_place_strided_and_left_out(cls, classes, dtype):
     assert_same_bits(loss.value_grad_hess(wide, target, weight=weight, reduction="none"), want)
 
 
+LEAVING = {"cross_entropy", "entropy", "js_div", "kl_div", "nll", "softmax_focal"}
+
+
+@full_dtype
+@pytest.mark.parametrize("start", [0, 3], ids=lambda start: f"at_{start}")
+@pytest.mark.parametrize("classes", [65, 1000, 1003, 2500])
+@pytest.mark.parametrize("name", sorted(LEAVING))
+def test_rows_of_large_results_leave_whole(name, classes, start, dtype):
+    """Rows go past the caches while others are computed, and share lines of memory; a row with NaN and one of no weight are among them."""
+    loss, size = registered()[name](), (1 << 23) // np.dtype(dtype).itemsize // classes + 5
+    few = 37
+    scores, target = draw(type(loss), few, classes, dtype, probabilities=True)
+    scores[3, classes // 2] = np.nan
+    weight = np.resize([1.0, 0.0, 2.0, 0.5], few).astype(dtype)
+    inputs = (scores,) if NONE in type(loss).targets else (scores, target)
+    want = loss.value_and_grad(*inputs, weight=weight, reduction="none")[1]
+    memory = np.full(size * classes + 32, 7.0, dtype)
+    first = -memory.ctypes.data % 64 // memory.itemsize + start
+    grad = memory[first : first + size * classes].reshape(size, classes)
+    of_row = np.arange(size) % few
+    taken = [np.ascontiguousarray(each[of_row]) for each in inputs]
+    for threads in (1, 2):
+        grad[:] = 7.0
+        with pl.num_threads(threads):
+            loss.value_and_grad(*taken, weight=weight[of_row], reduction="none", out=grad)
+        assert_array_equal(grad, want[of_row])
+    assert (memory[:first] == 7.0).all()
+    assert (memory[first + size * classes :] == 7.0).all()
+    grad[:] = taken[0]
+    loss.value_and_grad(grad, *taken[1:], weight=weight[of_row], reduction="none", out=grad)
+    assert_array_equal(grad, want[of_row])
+
+
 # Hard values.
 
 SCORES = {

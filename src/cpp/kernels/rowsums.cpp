@@ -94,7 +94,8 @@ class RowSumsOf final : public RowSums<T> {
   }
 
   void add(const RowBlock<T>& block) override {
-    with_labels([&](auto labels) { add_pass<labels()>(block); });
+    derived_ = Loss::local && block.grad;
+    with_labels([&](auto labels) { derived_ ? add_pass<labels(), Loss::local>(block) : add_pass<labels(), false>(block); });
   }
 
   void add_label() override {
@@ -115,9 +116,11 @@ class RowSumsOf final : public RowSums<T> {
     });
     if (tile_) return;
     for (auto& factor : factor_) std::fill_n(factor, tile_rows, factor[0]);
+    for (std::size_t f = 0; f < Loss::factors; ++f) derived_ &= factor_[f][0] == 0.0;
   }
 
   double value(std::size_t i) const override { return value_[i]; }
+  bool derived() const override { return derived_; }
 
   void derive(const RowBlock<T>& block, T* grad, T* hess) const override {
     with_labels(
@@ -140,6 +143,7 @@ class RowSumsOf final : public RowSums<T> {
   void reset(std::size_t classes, bool labels) {
     classes_ = static_cast<double>(classes);
     labels_ = labels;
+    derived_ = false;
     for (auto& lead : lead_) std::fill_n(lead, tile_rows, Loss::lead_kind == Lead::sum ? 0.0 : -simd::infinity<double>);
     clear_sums();
   }
@@ -217,12 +221,10 @@ class RowSumsOf final : public RowSums<T> {
   }
 
   /// Of rows in the caller's memory, what follows the block is mostly wanted next; elsewhere asking costs little.
-  PYLOSS_INLINE void prefetch_what_follows(const RowBlock<T>& block, std::size_t at) const {
-    if (tile_) return;
+  template <bool labels>
+  static PYLOSS_INLINE void prefetch_what_follows(const RowBlock<T>& block, std::size_t at) {
     __builtin_prefetch(block.x + block.size + at);
-    if constexpr (Loss::targets != Targets::none && Loss::targets != Targets::labels) {
-      if (!labels_) __builtin_prefetch(block.target.at + block.size + at);
-    }
+    if constexpr (Loss::targets != Targets::none && !labels) __builtin_prefetch(block.target.at + block.size + at);
     if constexpr (Loss::teacher) __builtin_prefetch(block.teacher + block.size + at);
   }
 
@@ -291,15 +293,25 @@ class RowSumsOf final : public RowSums<T> {
     }
   }
 
+  static PYLOSS_INLINE ScoreTerms<V> derive_terms(const Loss& loss, const Element<V>& e, const Facts& row,
+                                                  const std::array<V, Loss::factors>& factor, const std::array<V, Loss::costs>& known) {
+    if constexpr (Loss::costs != 0) {
+      return loss.derive(e, row, factor, known);
+    } else {
+      return loss.derive(e, row, factor);
+    }
+  }
+
   /// Adds up terms(at, lanes, element, facts), of which there are `count`.
   template <bool labels, std::size_t count, class Terms>
-  PYLOSS_INLINE void sum_pass(const RowBlock<T>& block, Terms&& terms_of) {
+  PYLOSS_INLINE void sum_pass(RowBlock<T> block, Terms&& terms_of) {
+    const bool tile = tile_;
     auto sums = adders<Adder, count>(sum_);
     Outgoing<T> leaving = block.outgoing ? *block.outgoing : Outgoing<T>{};  // a local copy: the loop's stores cannot change it
     walk<labels>(
         block, [&](std::size_t i) { return facts(i); },
         [&](std::size_t at, auto place, auto lanes, const Element<V>& e, const Facts& row) PYLOSS_INLINE_LAMBDA {
-          if constexpr (place == 0) prefetch_what_follows(block, at);
+          if (place == 0 && !tile) prefetch_what_follows<labels>(block, at);
           leaving.step();
           const auto terms = terms_of(at, lanes, e, row);
           for (std::size_t s = 0; s < count; ++s) add_to(sums[s], at, place, lanes.or_zero(terms[s]));
@@ -315,12 +327,16 @@ class RowSumsOf final : public RowSums<T> {
         block, [&](std::size_t, auto, const Element<V>& e, const Facts& row) PYLOSS_INLINE_LAMBDA { return loss.total(e, row); });
   }
 
-  template <bool labels>
+  template <bool labels, bool derives>
   [[gnu::flatten]] void add_pass(const RowBlock<T>& block) {
     const Loss loss = loss_;
+    const V scale = load(scale_);
+    T* const grad = block.grad;
     sum_pass<labels, Loss::sums>(block, [&](std::size_t at, auto lanes, const Element<V>& e, const Facts& row) PYLOSS_INLINE_LAMBDA {
       const auto known = costly(loss, e, row);
-      if constexpr (Loss::costs != 0) {
+      if constexpr (derives) {
+        lanes.store(grad + at, derive_terms(loss, e, row, std::array<V, Loss::factors>{}, known).grad * scale);
+      } else if constexpr (Loss::costs != 0) {
         for (std::size_t k = 0; keeps_ && k < Loss::costs; ++k) lanes.store(kept_[k].data() + at, known[k]);
       }
       return add_terms(loss, e, row, known);
@@ -352,24 +368,20 @@ class RowSumsOf final : public RowSums<T> {
           return prepared;
         },
         [&](std::size_t at, auto, auto lanes, const Element<V>& e, const Derive& prepared) PYLOSS_INLINE_LAMBDA {
-          const auto terms = [&] PYLOSS_INLINE_LAMBDA {
-            if constexpr (Loss::costs == 0) {
-              return loss.derive(e, prepared.row, prepared.factor);
-            } else if constexpr (kept) {
-              std::array<V, Loss::costs> known;
-              for (std::size_t k = 0; k < Loss::costs; ++k) known[k] = lanes.load(kept_[k].data() + at);
-              return loss.derive(e, prepared.row, prepared.factor, known);
-            } else {
-              return loss.derive(e, prepared.row, prepared.factor, loss.costly(e, prepared.row));
-            }
-          }();
+          std::array<V, Loss::costs> known;
+          if constexpr (kept) {
+            for (std::size_t k = 0; k < Loss::costs; ++k) known[k] = lanes.load(kept_[k].data() + at);
+          } else {
+            known = costly(loss, e, prepared.row);
+          }
+          const auto terms = derive_terms(loss, e, prepared.row, prepared.factor, known);
           lanes.store(grad + at, terms.grad * prepared.scale);
           if constexpr (second) lanes.store(hess + at, terms.hess * prepared.scale);
         });
   }
 
   Loss loss_;
-  bool tile_ = false, labels_ = false, keeps_ = false;
+  bool tile_ = false, labels_ = false, keeps_ = false, derived_ = false;
   double classes_ = 0.0;
   std::array<Buffer<T>, Loss::costs> kept_;
   // One for each row of a tile; of a single row, the same in all.

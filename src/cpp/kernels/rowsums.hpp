@@ -11,7 +11,8 @@
 namespace pyloss {
 
 /// Elements [begin, begin + size) of a row, or a whole tile of rows, of which class c of row i lies at c * tile_rows + i. `teacher` is null
-/// for losses without one. `outgoing` is a row that leaves while this one is added up; null for tiles.
+/// for losses without one. `outgoing` is a row that leaves while this one is added up; null for tiles. Where `grad` is not null, add() may
+/// write the derivatives there.
 template <class T>
 struct RowBlock {
   const T* x;
@@ -19,6 +20,7 @@ struct RowBlock {
   const T* teacher;
   std::size_t begin, size;
   Outgoing<T>* outgoing = nullptr;
+  T* grad = nullptr;
 };
 
 /// One loss at work on a row, block by block, or on a tile of rows, which is one block. In this order: start, lead, total, add, finish,
@@ -59,6 +61,8 @@ class RowSums {
   virtual void add_label() = 0;
   virtual void finish() = 0;
   virtual double value(std::size_t i) const = 0;
+  /// Whether add() has written the derivatives, so that derive() need not.
+  virtual bool derived() const = 0;
   /// `hess` may be null.
   virtual void derive(const RowBlock<T>& block, T* grad, T* hess) const = 0;
 };

@@ -306,8 +306,8 @@ class Worker {
         streams_(call.grad.size() * sizeof(T) >= stream_from),
         rows_(components.size() * tile_rows) {
     const std::size_t block = tiled_ ? classes_ * tile_rows : std::min(classes_, row_block<T>);
-    for (auto* buffer : {&plain_, &scores_, &targets_, &exponentials_, &grad_, &hess_, &more_grad_, &more_hess_})
-      *buffer = Buffer<T>(block);
+    for (auto* buffer : {&plain_, &scores_, &targets_, &exponentials_, &grad_, &leaving_, &hess_, &more_grad_, &more_hess_})
+      *buffer = Buffer<T>(block + simd::group<T>);
     for (const RowComponent& component : components) {
       const RowEntry& entry = table_[component.entry];
       transforms_.emplace_back(component, entry.label_scores != nullptr);
@@ -658,19 +658,26 @@ class Worker {
 
   // Rows one at a time, block by block. `i` is the row's place among those whose weights and labels are at hand.
 
-  /// A single row may take minutes.
-  bool stopped() { return is_caller_ ? interrupt_.check() : interrupt_.requested(); }
+  /// A single row may take minutes. Its first block is not asked about: reading the clock waits for what is being loaded.
+  bool stopped(std::size_t begin) { return begin != 0 && (is_caller_ ? interrupt_.check() : interrupt_.requested()); }
 
   bool one_block() const { return classes_ <= row_block<T>; }
+  /// Whether a loss's derivatives are the result as they are.
+  bool alone() const { return components_.size() == 1 && !transforms_[0].bends() && !second_; }
   bool keeps() const { return one_block() && components_.size() == 1; }
 
   void long_row(std::size_t row, std::size_t i, double* sums) {
     there_ = call_.scores.template side_by_side<T>(row * classes_, classes_);
+    T* const whole = call_.want == Want::grad && alone() && streams_ && one_block()
+                         ? call_.grad.template side_by_side<T>(row * classes_, classes_)
+                         : nullptr;
+    place_ = whole ? Outgoing<T>::place(grad_.data(), whole) : nullptr;
+    bool derived = false;
     for (std::size_t k = 0; k < components_.size(); ++k) {
       if (left_out(k, i)) {
         row_of(k, i) = {};
       } else if (sums_[k]) {
-        sum_row(k, row, i);
+        derived = sum_row(k, row, i);
       } else {
         change_labels(k, i, 1, [&](std::size_t) {
           T x;
@@ -682,17 +689,16 @@ class Worker {
     }
     reduce(row, i, 1, sums);
     if (call_.want == Want::value) return;
-    for (std::size_t begin = 0; begin < classes_ && !stopped(); begin += row_block<T>) {
+    if (place_) {
+      if (!derived) derive_block(0, row, i, 0, classes_, place_, nullptr, false);
+      outgoing_.start(whole, place_, classes_);
+      std::swap(grad_, leaving_);
+      return;
+    }
+    for (std::size_t begin = 0; begin < classes_ && !stopped(begin); begin += row_block<T>) {
       const std::size_t size = std::min(row_block<T>, classes_ - begin), first = row * classes_ + begin;
-      const bool alone = components_.size() == 1 && !transforms_[0].bends() && !second_ && !(sums_[0] && streams_ && size < classes_);
-      if (T* const there = alone ? call_.grad.template side_by_side<T>(first, size) : nullptr) {
-        if (!streams_ || size < classes_) {
-          derive_block(0, row, i, begin, size, there, nullptr, streams_);
-        } else {
-          outgoing_.finish();
-          derive_block(0, row, i, begin, size, grad_.data(), nullptr, false);
-          outgoing_.start(there, grad_.data(), size);
-        }
+      if (T* const there = alone() && !(sums_[0] && streams_) ? call_.grad.template side_by_side<T>(first, size) : nullptr) {
+        derive_block(0, row, i, begin, size, there, nullptr, streams_);
         continue;
       }
       derive_block(0, row, i, begin, size, grad_.data(), second_ ? hess_.data() : nullptr, false);
@@ -733,7 +739,7 @@ class Worker {
     RunningRow running;
     // Kept exponentials are relative to the row's largest score only if the whole row is one block.
     T* const kept = keeps() ? exponentials_.data() : nullptr;
-    for (std::size_t begin = 0; begin < classes_ && !stopped(); begin += row_block<T>) {
+    for (std::size_t begin = 0; begin < classes_ && !stopped(begin); begin += row_block<T>) {
       const std::size_t size = std::min(row_block<T>, classes_ - begin);
       const T* x = scores(k, row, i, begin, size);
       if (dense(k)) {
@@ -775,10 +781,11 @@ class Worker {
     return {scores(k, row, i, begin, size), targets(k, row, begin, size), teacher, begin, size, &outgoing_};
   }
 
-  void sum_row(std::size_t k, std::size_t row, std::size_t i) {
+  /// Whether the derivatives are then in their place.
+  bool sum_row(std::size_t k, std::size_t row, std::size_t i) {
     RowSums<T>& sums = *sums_[k];
     const auto for_each_block = [&](auto&& use) {
-      for (std::size_t begin = 0; begin < classes_ && !stopped(); begin += row_block<T>) {
+      for (std::size_t begin = 0; begin < classes_ && !stopped(begin); begin += row_block<T>) {
         use(block_of(k, row, i, begin, std::min(row_block<T>, classes_ - begin)));
       }
     };
@@ -792,10 +799,14 @@ class Worker {
     if (sums.label_alone()) {
       sums.add_label();
     } else {
-      for_each_block([&](const RowBlock<T>& block) { sums.add(block); });
+      for_each_block([&](RowBlock<T> block) {
+        block.grad = place_;
+        sums.add(block);
+      });
     }
     sums.finish();
     row_of(k, i).value = sums.value(0);
+    return sums.derived();
   }
 
   void derive_block(std::size_t k, std::size_t row, std::size_t i, std::size_t begin, std::size_t size, T* grad, T* hess, bool stream) {
@@ -847,9 +858,10 @@ class Worker {
   std::vector<std::unique_ptr<RowSums<T>>> sums_;  // of each component; null where it is of the softmax
   std::vector<LabelScore> label_scores_;           // of each component, if any has a margin
   Outgoing<T> outgoing_;
+  T* place_ = nullptr;            // of the derivatives of a row that leaves
   const T* next_tile_ = nullptr;  // fetched while a tile is being worked on
   const T* there_ = nullptr;      // the row that is being worked on, if its scores lie side by side
-  Buffer<T> plain_, scores_, targets_, exponentials_, teacher_, grad_, hess_, more_grad_, more_hess_;
+  Buffer<T> plain_, scores_, targets_, exponentials_, teacher_, grad_, leaving_, hess_, more_grad_, more_hess_;
 };
 
 template <class T>

@@ -272,6 +272,7 @@ struct OfElements {
                                from_totals = 0;  // sums that `total` adds up before, and the leads that `normalise` makes of them
   static constexpr std::size_t costs = 0;        // numbers that `costly` returns
   static constexpr bool label_alone = false;     // whether of a labelled row only the label's element has something to add
+  static constexpr bool local = false;           // whether derivatives need no factors, but to be NaN where those are
   static constexpr Targets targets = Targets::either;
   static constexpr bool teacher = false;
 };
@@ -288,7 +289,7 @@ RowSum<V, 1> linear(V value) {
 struct NLL : OfElements {
   static constexpr auto name = "nll";
   static constexpr std::size_t factors = 1;
-  static constexpr bool label_alone = true;
+  static constexpr bool label_alone = true, local = true;
 
   template <class V>
   std::array<V, 1> add(const Element<V>& e, const NoLead<V>&) const {
@@ -349,6 +350,7 @@ struct KLDiv : OfElements {
   static constexpr auto name = "kl_div";
   static constexpr Targets targets = Targets::probabilities;
   static constexpr std::size_t factors = 1;
+  static constexpr bool local = true;
   double log_target;
 
   template <class V>
@@ -376,6 +378,7 @@ struct JSDiv : OfElements {
   static constexpr auto name = "js_div";
   static constexpr Targets targets = Targets::probabilities;
   static constexpr std::size_t costs = 2;
+  static constexpr bool local = true;
 
   /// q, and q log(q / m).
   template <class V>

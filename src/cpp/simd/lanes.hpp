@@ -22,7 +22,8 @@ PYLOSS_INLINE Pack<T> lane_numbers() {
 /// ahead are alike.
 template <class T>
 PYLOSS_INLINE void prefetch_ahead(const T* at) {
-  __builtin_prefetch(at + 2048 / sizeof(T));
+  __builtin_prefetch(at + 1024 / sizeof(T));
+  __builtin_prefetch(at + 4096 / sizeof(T), 0, 2);
 }
 
 /// The same for `count` elements at once.

@@ -137,83 +137,6 @@ PYLOSS_INLINE Pack<T> share(Parts<T> numerator, Parts<T> addend, double start) {
   return fma(fma(-quotient, sum, numerator.high) + (numerator.low - quotient * lost), inverse, quotient);
 }
 
-/// n and f with u = 2^n (1 + f), 1 + f in [3/4, 3/2).
-template <class T>
-struct Fraction {
-  Pack<T> n, f;
-};
-
-/// `u` positive and finite.
-template <class T>
-PYLOSS_INLINE Fraction<T> split(Pack<T> u) {
-  const auto [mantissa, exponent] = simd::split(u.v);
-  return {exponent, mantissa - T{1}};
-}
-
-/// n log 2 + log(1 + f) + correction, where the correction is small.
-template <class T>
-PYLOSS_INLINE Two<T> log_of(Fraction<T> at, Pack<T> correction) {
-  using V = Pack<T>;
-  const V f = at.f, square = f * f;
-  // log(1 + f) - f, by minimax polynomials of relative error 2^-27 and 2^-61 of log.
-  V tail;
-  if constexpr (sizeof(T) == 4) {
-    tail = fma(square * f,
-               polynomial(f, 0.33333449536652854, -0.2500009617779725, 0.1999083640510985, -0.16647265971373268, 0.14478719184023528,
-                          -0.1316207774596358, 0.10462886768600531, -0.045062318832249156),
-               -0.5 * square);
-  } else {
-    // With s = f / (2 + f), log(1 + f) = 2 atanh(s) = f - f²/2 + s (f²/2 + R(s²)).
-    const V s = f / (2.0 + f), z = s * s, half = 0.5 * square;
-    const V rest = z * polynomial(z, 0x1.555555555554fp-1, 0x1.999999999c140p-2, 0x1.24924921e7d96p-2, 0x1.c71c748c80bedp-3,
-                                  0x1.745c4ba2aee94p-3, 0x1.3b35a6fc4f24dp-3, 0x1.0dcd4c89d90abp-3, 0x1.1b75e102024f2p-3);
-    tail = fma(s, half + rest, -half);
-  }
-  // n log 2 + f may cancel: what its rounding loses is added again.
-  const V whole = at.n * Log2<T>::high, high = whole + f, low = (whole - high) + f;
-  return {high, low + (tail + fma(at.n, V(Log2<T>::low), correction))};
-}
-
-/// `result` where x is positive and finite; else what the logarithm is there.
-template <class T>
-PYLOSS_INLINE Pack<T> log_edges(Pack<T> x, Pack<T> result) {
-  return with_edges<Edge::minus_infinity, Edge::infinity>(x.v, result.v);
-}
-
-/// log(2^n (1 + x)), without its edges; n is 0 where x is small.
-template <class T>
-PYLOSS_INLINE Two<T> log1p_parts(Pack<T> x, Pack<T> n = 0.0) {
-  using V = Pack<T>;
-  const V u = 1.0 + x, back = u - x;
-  const V lost = (1.0 - back) + (x - (u - back));  // by rounding u
-  auto at = split(u);
-  const auto near = at.n == 0.0;
-  at.f = select(near, x, at.f);
-  at.n += n;
-  return log_of(at, select(near, 0.0, lost * (1.0 / u)));
-}
-
-/// log(2^n u) where `far`, log(2^n (1 + x)) elsewhere, without their edges.
-template <class T>
-PYLOSS_INLINE Two<T> log1p_or_log_parts(Pack<T> x, Mask<T> far, Pack<T> u, Pack<T> n = 0.0) {
-  using V = Pack<T>;
-  const V sum = 1.0 + x, back = sum - x, lost = (1.0 - back) + (x - (sum - back));
-  auto at = split(select(far, u, sum));
-  const auto exact = far | (at.n == 0.0);
-  at.f = select((at.n == 0.0) & !far, x, at.f);
-  at.n += n;
-  return log_of(at, select(exact, 0.0, lost * (1.0 / sum)));
-}
-
-/// log(2^n u), where u is 1 + x: near 1 x has the digits, elsewhere u.
-template <class T>
-PYLOSS_INLINE Two<T> log1p_of_both_parts(Pack<T> x, Pack<T> u, Pack<T> n = 0.0) {
-  auto at = split(u);
-  at.n += n;
-  at.f = select(at.n == 0.0, x, at.f);
-  return log_of(at, Pack<T>(0.0));
-}
-
 /// What rounding a * b to `product` has lost.
 template <class T>
 PYLOSS_INLINE Pack<T> lost_by_product(Pack<T> a, Pack<T> b, Pack<T> product) {
@@ -225,6 +148,117 @@ PYLOSS_INLINE Pack<T> lost_by_product(Pack<T> a, Pack<T> b, Pack<T> product) {
   };
   const Two<T> x = halves(a), y = halves(b);
   return ((x.high * y.high - product) + x.high * y.low + x.low * y.high) + x.low * y.low;
+}
+
+/// a b - 1, rounded once, for a product near 1.
+template <class T>
+PYLOSS_INLINE Pack<T> less_one(Pack<T> a, Pack<T> b) {
+  if constexpr (has_fma) return fma(a, b, Pack<T>(-1.0));
+  const Pack<T> product = a * b;
+  return (product - 1.0) + lost_by_product(a, b, product);
+}
+
+/// 1 + x, and what rounding it loses.
+template <class T>
+PYLOSS_INLINE Two<T> add_one(Pack<T> x) {
+  const Pack<T> sum = 1.0 + x, back = sum - x;
+  return {sum, (1.0 - back) + (x - (sum - back))};
+}
+
+/// For mantissas in [3/4, 3/2), by their four leading bits: a number near the inverse, and less its logarithm. The inverses were sought,
+/// near the middle of each interval, for logarithms that are short to far below a last place; around 1 they are 1 and 0.
+template <class T>
+struct NearMantissa;
+template <>
+struct NearMantissa<float> {
+  static constexpr std::array<float, 16> inverse{
+      0x1.000000p+0f, 0x1.d47b24p-1f, 0x1.b882a8p-1f, 0x1.a49908p-1f, 0x1.8f8434p-1f, 0x1.7deac0p-1f, 0x1.6c087cp-1f, 0x1.5c432ep-1f,
+      0x1.4ee3bap+0f, 0x1.40e486p+0f, 0x1.35c0c0p+0f, 0x1.292e36p+0f, 0x1.1e7d6cp+0f, 0x1.1578e6p+0f, 0x1.0bc4b2p+0f, 0x1.000000p+0f};
+  static constexpr std::array<float, 16> log{0x0.0p+0f,     0x1.6bd8p-4f,  0x1.34p-3f,    0x1.92bcp-3f,  0x1.fc0cp-3f,  0x1.2c28p-2f,
+                                             0x1.5d44p-2f,  0x1.8a9ep-2f,  -0x1.1312p-2f, -0x1.ceb4p-3f, -0x1.8658p-3f, -0x1.317cp-3f,
+                                             -0x1.cce8p-4f, -0x1.49e8p-4f, -0x1.703p-5f,  0x0.0p+0f};
+};
+template <>
+struct NearMantissa<double> {
+  static constexpr std::array<double, 16> inverse{0x1.0000000000000p+0, 0x1.d41d41c572985p-1, 0x1.bacf915ad203fp-1, 0x1.a41a419af3fbcp-1,
+                                                  0x1.8f9c190685d4dp-1, 0x1.7d05f41ee6a1ep-1, 0x1.6c16c16c1e159p-1, 0x1.5c9882c4f7e14p-1,
+                                                  0x1.4e5e0a80676b3p+0, 0x1.4141414d10542p+0, 0x1.3521cfbee6e87p+0, 0x1.29e412a6dfda9p+0,
+                                                  0x1.1f7047d68b32fp+0, 0x1.15b1e5ef8b1fdp+0, 0x1.0c9714f4b8d02p+0, 0x1.0000000000000p+0};
+  static constexpr std::array<double, 16> log{0x0.0p+0,           0x1.6f0d292eacp-4,  0x1.29552f3df4p-3,  0x1.9525a9fbep-3,
+                                              0x1.fb91869476p-3,  0x1.2e8e2b9b06p-2,  0x1.5d1bdbf56cp-2,  0x1.89a338497cp-2,
+                                              -0x1.1178e84bbbp-2, -0x1.d1037f719ep-3, -0x1.823c16a5d4p-3, -0x1.365fcb3c9cp-3,
+                                              -0x1.da7275e984p-4, -0x1.4d31155f4cp-4, -0x1.894aa072p-5,   0x0.0p+0};
+};
+
+/// base + (r + tail), |r| at most 1/16, |tail| far smaller.
+template <class T>
+struct Logarithm {
+  Pack<T> base, r, tail;
+
+  PYLOSS_INLINE Pack<T> sum() const { return base + (r + tail); }
+  /// In more digits than one number has: base is 0 or larger than r.
+  PYLOSS_INLINE Two<T> in_two() const {
+    const Pack<T> high = base + r;
+    return {high, ((base - high) + r) + tail};
+  }
+};
+
+/// log(2^exponent (mantissa + lost)) for a mantissa in [3/4, 3/2) and what little its rounding has lost, if anything.
+template <class T, class... Lost>
+PYLOSS_INLINE Logarithm<T> log_of(Pack<T> exponent, Pack<T> mantissa, Lost... lost) {
+  using V = Pack<T>;
+  const V inverse = by_leading_bits(NearMantissa<T>::inverse, mantissa.v), near = by_leading_bits(NearMantissa<T>::log, mantissa.v);
+  V r = less_one(mantissa, inverse);
+  ((r = fma(lost, inverse, r)), ...);
+  // (log(1 + r) - r) / r² on [-0.0322, 0.0625], by minimax polynomials of relative error 2^-28 and 2^-65 of log.
+  V q;
+  if constexpr (sizeof(T) == 4) {
+    q = polynomial(r, -0.5, 0.33334463834762573, -0.25009143352508545, 0.18887631595134735);
+  } else {
+    q = polynomial(r, -0.5, 0x1.5555555555554p-2, -0x1.0000000000073p-2, 0x1.999999999efbep-3, -0x1.55555554c5c64p-3, 0x1.249248edeee8ep-3,
+                   -0x1.0000009cce568p-3, 0x1.c71e2c268a19cp-4, -0x1.99acaaf25d1cdp-4, 0x1.7242721631ffcp-4, -0x1.233e99646845fp-4);
+  }
+  return {fma(exponent, V(Log2<T>::high), near), r, fma(r * r, q, exponent * V(Log2<T>::low))};
+}
+template <class T>
+PYLOSS_INLINE Logarithm<T> log_of(Pack<T> x) {
+  const auto [mantissa, exponent] = simd::split(x.v);
+  return log_of<T>(exponent, mantissa);
+}
+
+/// `result` where x is positive and finite; else what the logarithm is there.
+template <class T>
+PYLOSS_INLINE Pack<T> log_edges(Pack<T> x, Pack<T> result) {
+  return with_edges<Edge::minus_infinity, Edge::infinity>(x.v, result.v);
+}
+
+/// log(2^n (u + lost)), without its edges. Here and below, an n of -0.0 costs nothing: compilers know that adding it changes no number.
+template <class T>
+PYLOSS_INLINE Logarithm<T> log_of_sum(Pack<T> u, Pack<T> lost, Pack<T> n) {
+  const auto [mantissa, exponent] = simd::split(u.v);
+  return log_of<T>(Pack<T>(exponent) + n, mantissa, simd::scale_by_power_of_two(lost.v, -exponent));
+}
+
+/// log(2^n (1 + x)), without its edges; n is 0 where x is small.
+template <class T>
+PYLOSS_INLINE Logarithm<T> log1p_of(Pack<T> x, Pack<T> n = -0.0) {
+  const Two<T> sum = add_one(x);
+  return log_of_sum(sum.high, sum.low, n);
+}
+
+/// log(2^n u) where `far`, log(2^n (1 + x)) elsewhere, without their edges.
+template <class T>
+PYLOSS_INLINE Logarithm<T> log1p_or_log_of(Pack<T> x, Mask<T> far, Pack<T> u, Pack<T> n = -0.0) {
+  const Two<T> sum = add_one(x);
+  return log_of_sum(select(far, u, sum.high), select(far, 0.0, sum.low), n);
+}
+
+/// log(2^n u), where u is 1 + x: near 1 x has the digits, elsewhere u.
+template <class T>
+PYLOSS_INLINE Logarithm<T> log1p_of_both_of(Pack<T> x, Pack<T> u, Pack<T> n = -0.0) {
+  const auto [mantissa, exponent] = simd::split(u.v);
+  const Pack<T> lost = select(Pack<T>(exponent) == 0.0, x - (Pack<T>(mantissa) - 1.0), 0.0);
+  return log_of<T>(Pack<T>(exponent) + n, mantissa, lost);
 }
 
 /// y (high + low), as a rounded number and what it lacks.
@@ -285,7 +319,7 @@ PYLOSS_INLINE Pack<T> expm1(Pack<T> x) {
 /// Natural logarithm; -inf at 0, NaN below. At most 1 ULP.
 template <class T>
 PYLOSS_INLINE Pack<T> log(Pack<T> x) {
-  return detail::log_edges(x, detail::log_of(detail::split(x), Pack<T>(0.0)).sum());
+  return detail::log_edges(x, detail::log_of(x).sum());
 }
 
 /// e^x - 1 - x, accurate near 0. At most 3 ULP of float32, 4 of float64.
@@ -306,24 +340,25 @@ PYLOSS_INLINE Pack<T> expm1_above_tangent(Pack<T> x) {
 /// log(1 + x), accurate near 0; -inf at -1, NaN below. At most 2 ULP.
 template <class T>
 PYLOSS_INLINE Pack<T> log1p(Pack<T> x) {
-  return detail::log_edges(1.0 + x, copysign(detail::log1p_parts(x).sum(), x));
+  return detail::log_edges(1.0 + x, copysign(detail::log1p_of(x).sum(), x));
 }
 
 /// log(u) where `far`, log(1 + x) elsewhere: for the work of one. At most 2 ULP.
 template <class T>
 PYLOSS_INLINE Pack<T> log1p_or_log(Pack<T> x, Mask<T> far, Pack<T> u) {
-  return detail::log_edges(select(far, u, 1.0 + x), detail::log1p_or_log_parts(x, far, u).sum());
+  return detail::log_edges(select(far, u, 1.0 + x), detail::log1p_or_log_of(x, far, u).sum());
 }
 
 /// log(u), where u is 1 + x and each of them has its digits: for less work than log1p. At most 3 ULP with u rounded once.
 template <class T>
 PYLOSS_INLINE Pack<T> log1p_of_both(Pack<T> x, Pack<T> u) {
-  return detail::log_edges(u, detail::log1p_of_both_parts(x, u).sum());
+  return detail::log_edges(u, detail::log1p_of_both_of(x, u).sum());
 }
 
 /// log(1 + x) for x in [0, 1], for far less work. At most 2 ULP.
 template <class T>
 PYLOSS_INLINE Pack<T> log1p_unit(Pack<T> x) {
+  using V = Pack<T>;
   if constexpr (sizeof(T) == 4 && has_fma) {
     // The nearest singularity is as far as in log_of, so one polynomial does; minimax among float32 coefficients, relative error 2^-28.
     return fma(
@@ -332,9 +367,9 @@ PYLOSS_INLINE Pack<T> log1p_unit(Pack<T> x) {
                            -0.08590932935476303, 0.044289395213127136, -0.01467799860984087, 0.0022756794933229685),
         x);
   } else {
-    // 1 + x = 2 (1 + (x - 1)/2), exact from 1/2 on.
-    const auto upper = x >= 0.5;
-    return detail::log_of<T>({select(upper, 1.0, 0.0), select(upper, 0.5 * (x - 1.0), x)}, 0.0).sum();
+    const V sum = 1.0 + x, lost = x - (sum - 1.0);
+    const auto upper = sum >= 1.5;
+    return detail::log_of<T>(select(upper, 1.0, 0.0), select(upper, 0.5 * sum, sum), select(upper, 0.5 * lost, lost)).sum();
   }
 }
 
@@ -433,7 +468,7 @@ PYLOSS_INLINE Pack<T> pow(Pack<T> x, double y) {
     return select(x >= 0.0, y == 1.0 ? x : y == 2.0 ? square : y == 3.0 ? square * x : square * square, nan);
   }
   const auto [y_high, y_low] = detail::in_parts<T>(y);
-  const V power = exp(detail::times(detail::log_of(detail::split(x), V(0.0)), y_high, y_low));
+  const V power = exp(detail::times(detail::log_of(x).in_two(), y_high, y_low));
   return y > 0.0 ? with_edges<Edge::zero, Edge::infinity>(x.v, power.v) : with_edges<Edge::infinity, Edge::zero>(x.v, power.v);
 }
 
@@ -445,7 +480,7 @@ PYLOSS_INLINE Two<T> select(Mask<T> where, Two<T> a, Two<T> b) {
 /// log x for x positive and finite.
 template <class T>
 PYLOSS_INLINE Two<T> log_in_two(Pack<T> x) {
-  return detail::log_of(detail::split(x), Pack<T>(0.0));
+  return detail::log_of(x).in_two();
 }
 
 /// That of the power x^y; 0 for y = 0, whatever x. Infinite logarithms, of 0 and of infinity, become large ones.
@@ -501,20 +536,20 @@ PYLOSS_INLINE Pack<T> product(Pack<T> a, std::type_identity_t<Pack<T>> b, Scaled
 /// log(2^n (1 + x)) for finite x >= 0 and, where n is not 0, large x; in more digits than one number has. With what follows it makes
 /// powers: (1 + x)^y is at most 2 ULP wrong where |y| <= 4, less one 4 ULP, also near 0.
 template <class T>
-PYLOSS_INLINE Two<T> log1p_in_two(Pack<T> x, Pack<T> n = 0.0) {
-  return detail::log1p_parts(x, n);
+PYLOSS_INLINE Two<T> log1p_in_two(Pack<T> x, Pack<T> n = -0.0) {
+  return detail::log1p_of(x, n).in_two();
 }
 
 /// log(2^n u) where `far`, log(2^n (1 + x)) elsewhere, of positive and finite arguments; in more digits than one number has.
 template <class T>
 PYLOSS_INLINE Two<T> log1p_or_log_in_two(Pack<T> x, Mask<T> far, Pack<T> u, Pack<T> n) {
-  return detail::log1p_or_log_parts(x, far, u, n);
+  return detail::log1p_or_log_of(x, far, u, n).in_two();
 }
 
 /// log(2^n u), where u is 1 + x and each of them has its digits, positive and finite; in more digits than one number has.
 template <class T>
 PYLOSS_INLINE Two<T> log1p_of_both_in_two(Pack<T> x, Pack<T> u, Pack<T> n) {
-  return detail::log1p_of_both_parts(x, u, n);
+  return detail::log1p_of_both_of(x, u, n).in_two();
 }
 
 /// y a, where y may come in two parts.

@@ -1,6 +1,7 @@
 // With bfloat16.hpp the only file with instruction-set intrinsics: what the compiler's vector extensions cannot say by themselves.
 #pragma once
 
+#include <array>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -220,6 +221,38 @@ PYLOSS_INLINE Split<Vector> split(Vector x) {
   const auto exponent = std::bit_cast<Vector>((bits >> digits) + (magic - (one >> digits))) - std::bit_cast<Scalar>(magic);
   const auto mantissa = std::bit_cast<Vector>((bits & ((Integer{1} << digits) - 1)) + least);
   return {mantissa, exponent - (subnormal ? Vector{} + Scalar{digits} : Vector{})};
+}
+#endif
+
+/// table[i] for each lane, i being the four leading bits of its fraction.
+#if defined(PYLOSS_AVX512)
+PYLOSS_INLINE NativeFloat by_leading_bits(const std::array<float, 16>& table, NativeFloat x) {
+  const __m512i index = _mm512_maskz_srli_epi32(0xffff, _mm512_castps_si512(x), 19);
+  return _mm512_maskz_permutexvar_ps(0xffff, index, _mm512_loadu_ps(table.data()));
+}
+PYLOSS_INLINE NativeDouble by_leading_bits(const std::array<double, 16>& table, NativeDouble x) {
+  const __m512i index = _mm512_maskz_srli_epi64(0xff, _mm512_castpd_si512(x), 48);
+  return _mm512_permutex2var_pd(_mm512_loadu_pd(table.data()), index, _mm512_loadu_pd(table.data() + 8));
+}
+#elif defined(PYLOSS_AVX2)
+PYLOSS_INLINE NativeFloat by_leading_bits(const std::array<float, 16>& table, NativeFloat x) {
+  const __m256i bits = _mm256_castps_si256(x), index = _mm256_srli_epi32(bits, 19);
+  const __m256 lower = _mm256_permutevar8x32_ps(_mm256_loadu_ps(table.data()), index),
+               upper = _mm256_permutevar8x32_ps(_mm256_loadu_ps(table.data() + 8), index);
+  return _mm256_blendv_ps(lower, upper, _mm256_castsi256_ps(_mm256_slli_epi32(bits, 9)));
+}
+PYLOSS_INLINE NativeDouble by_leading_bits(const std::array<double, 16>& table, NativeDouble x) {
+  const __m256i index = _mm256_and_si256(_mm256_srli_epi64(_mm256_castpd_si256(x), 48), _mm256_set1_epi64x(15));
+  const __m256d all = _mm256_castsi256_pd(_mm256_set1_epi64x(-1));
+  return _mm256_mask_i64gather_pd(_mm256_setzero_pd(), table.data(), index, all, sizeof(double));
+}
+#else
+template <class Scalar, class Vector>
+PYLOSS_INLINE Vector by_leading_bits(const std::array<Scalar, 16>& table, Vector x) {
+  using Integer = std::conditional_t<sizeof(Scalar) == 4, std::uint32_t, std::uint64_t>;
+  const auto index = (std::bit_cast<Native<Integer>>(x) >> (sizeof(Scalar) == 4 ? 19 : 48)) & Integer{15};
+  for (std::size_t i = 0; i < native_bytes / sizeof(Scalar); ++i) x[i] = table[index[i]];
+  return x;
 }
 #endif
 
