@@ -61,19 +61,34 @@ def test_powers_near_the_limits(everywhere, power, log_input, dtype):
         target = np.minimum(target, float(np.finfo(dtype).max) / 2)
     if power <= 0:
         target *= rng.choice([-1, 1], 120)
-    pred, target = (np.log(mean) if log_input else mean).astype(dtype), target.astype(dtype)
+    check((np.log(mean) if log_input else mean).astype(dtype), target.astype(dtype), power, log_input=log_input)
+
+
+def check(pred, target, power, *, log_input=False):
+    dtype = pred.dtype
     got = pl.TweedieDeviance(power, log_input).value_grad_hess(pred, target, reduction="none")
     eps, tiny = float(np.finfo(dtype).eps), float(np.finfo(dtype).smallest_subnormal)
     for i, (x, t) in enumerate(zip(pred.tolist(), target.tolist(), strict=True)):
         results = exact_and_moves(x, t, power, log_input=log_input)
         for name, mine, (truth, moves) in zip(("value", "grad", "hess"), got, results, strict=True):
             if abs(truth) > float(np.finfo(dtype).max):
-                assert np.isinf(mine[i]), f"{name} at {pred[i]!r}, {target[i]!r}: {mine[i]!r}, {mp.nstr(truth, 9)}"
+                assert np.isinf(mine[i]), f"{name} at {x!r}, {t!r}: {mine[i]!r}, {mp.nstr(truth, 9)}"
                 continue
             allowed = 12 * (eps * (abs(truth) + moves) + tiny)
             assert abs(mp.mpf(float(mine[i])) - truth) <= allowed, (
                 f"{name} at {x!r}, {t!r}: {mine[i]!r}, {mp.nstr(truth, 9)}"
             )
+
+
+@full_dtype
+@pytest.mark.parametrize("power", [1.0, 1.001, 1.999, 2.0])
+def test_ratios_near_the_power_of_two_that_small_ones_are_raised_by(power, dtype):
+    """The raised ratio is then near 1, where the logarithm has digits of its own."""
+    raised = 156 if dtype == np.float32 else 1100
+    small = np.ldexp(np.linspace(0.5, 3.0, 61), -raised // 2).astype(dtype)
+    large = np.full_like(small, 2.0 ** (raised - raised // 2))
+    check(small, large, power)
+    check(large, small, power)
 
 
 @full_dtype

@@ -82,11 +82,11 @@ LEAVING = {"cross_entropy", "entropy", "js_div", "kl_div", "nll", "softmax_focal
 
 
 @full_dtype
-@pytest.mark.parametrize("start", [0, 3], ids=lambda start: f"at_{start}")
+@pytest.mark.parametrize(("start", "gap"), [(0, 0), (3, 0), (3, 5)])
 @pytest.mark.parametrize("classes", [65, 1000, 1003, 2500])
 @pytest.mark.parametrize("name", sorted(LEAVING))
-def test_rows_of_large_results_leave_whole(name, classes, start, dtype):
-    """Rows go past the caches while others are computed, and share lines of memory; a row with NaN and one of no weight are among them."""
+def test_rows_of_large_results_leave_whole(name, classes, start, gap, dtype):
+    """Rows leave past the caches while others are computed, and share lines; one has NaN in it, some weigh nothing."""
     loss, size = registered()[name](), (1 << 23) // np.dtype(dtype).itemsize // classes + 5
     few = 37
     scores, target = draw(type(loss), few, classes, dtype, probabilities=True)
@@ -94,9 +94,10 @@ def test_rows_of_large_results_leave_whole(name, classes, start, dtype):
     weight = np.resize([1.0, 0.0, 2.0, 0.5], few).astype(dtype)
     inputs = (scores,) if NONE in type(loss).targets else (scores, target)
     want = loss.value_and_grad(*inputs, weight=weight, reduction="none")[1]
-    memory = np.full(size * classes + 32, 7.0, dtype)
+    memory = np.full(size * (classes + gap) + 32, 7.0, dtype)
     first = -memory.ctypes.data % 64 // memory.itemsize + start
-    grad = memory[first : first + size * classes].reshape(size, classes)
+    wide = memory[first : first + size * (classes + gap)].reshape(size, classes + gap)
+    grad = wide[:, :classes]
     of_row = np.arange(size) % few
     taken = [np.ascontiguousarray(each[of_row]) for each in inputs]
     for threads in (1, 2):
@@ -105,7 +106,8 @@ def test_rows_of_large_results_leave_whole(name, classes, start, dtype):
             loss.value_and_grad(*taken, weight=weight[of_row], reduction="none", out=grad)
         assert_array_equal(grad, want[of_row])
     assert (memory[:first] == 7.0).all()
-    assert (memory[first + size * classes :] == 7.0).all()
+    assert (memory[first + wide.size :] == 7.0).all()
+    assert (wide[:, classes:] == 7.0).all()
     grad[:] = taken[0]
     loss.value_and_grad(grad, *taken[1:], weight=weight[of_row], reduction="none", out=grad)
     assert_array_equal(grad, want[of_row])

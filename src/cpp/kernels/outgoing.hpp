@@ -8,7 +8,7 @@
 namespace pyloss {
 
 /// A finished row on its way past the caches, a pack at a time while the next one is computed: as a burst its stores would be waited for.
-/// What a row leaves over goes with one that follows it in memory, so that lines are written whole.
+/// What a row leaves over goes with one that follows it in memory, so that only whole packs are written.
 template <class T>
 class Outgoing {
  public:

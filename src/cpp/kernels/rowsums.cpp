@@ -36,6 +36,8 @@ class RowSumsOf final : public RowSums<T> {
   using Facts = RowFacts<V, leads>;
   using Adder = std::conditional_t<sizeof(T) == 4, simd::SumOfFew<T>, simd::Sum<T>>;
   static constexpr std::size_t places = tile_rows / V::lanes;
+  // Where add() derives, it keeps nothing for derive().
+  static_assert(!Loss::local || Loss::costs == 0 || Loss::factors == 0);
 
  public:
   explicit RowSumsOf(const double* parameters) : loss_(with_parameters<Loss>(parameters)) {}

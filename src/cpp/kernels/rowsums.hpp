@@ -12,7 +12,7 @@ namespace pyloss {
 
 /// Elements [begin, begin + size) of a row, or a whole tile of rows, of which class c of row i lies at c * tile_rows + i. `teacher` is null
 /// for losses without one. `outgoing` is a row that leaves while this one is added up; null for tiles. Where `grad` is not null, add() may
-/// write the derivatives there.
+/// write the derivatives there, which then are right if derived().
 template <class T>
 struct RowBlock {
   const T* x;
@@ -24,7 +24,7 @@ struct RowBlock {
 };
 
 /// One loss at work on a row, block by block, or on a tile of rows, which is one block. In this order: start, lead, total, add, finish,
-/// derive.
+/// derive unless derived().
 template <class T>
 class RowSums {
  public:
@@ -47,7 +47,7 @@ class RowSums {
   /// Whether of rows with a label no element but the label's is to be added.
   virtual bool label_alone() const = 0;
 
-  /// From now on every row, or tile, is one block of so many elements, and derive() follows: what add() computes is kept for it.
+  /// From now on every row, or tile, is one block of so many elements, and derive() may follow: what add() computes is kept for it.
   virtual void keep(std::size_t elements) = 0;
   virtual void start_tile(std::span<const Start> rows, std::size_t classes, bool labels) = 0;
   virtual void start_row(const Start& row, std::size_t classes, bool labels) = 0;

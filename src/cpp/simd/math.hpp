@@ -165,18 +165,19 @@ PYLOSS_INLINE Two<T> add_one(Pack<T> x) {
   return {sum, (1.0 - back) + (x - (sum - back))};
 }
 
-/// For mantissas in [3/4, 3/2), by their four leading bits: a number near the inverse, and less its logarithm. The inverses were sought,
-/// near the middle of each interval, for logarithms that are short to far below a last place; around 1 they are 1 and 0.
+/// For mantissas in [3/4, 3/2), by their four leading bits: a number near the inverse, and the logarithm of what it is the inverse of. The
+/// inverses were sought, near the middle of each interval, for logarithms that are to far below a last place so short that n log 2 can be
+/// added exactly: for float32, where |n| goes to 277, multiples of 2^-16. Around 1 they are 1 and 0.
 template <class T>
 struct NearMantissa;
 template <>
 struct NearMantissa<float> {
   static constexpr std::array<float, 16> inverse{
-      0x1.000000p+0f, 0x1.d47b24p-1f, 0x1.b882a8p-1f, 0x1.a49908p-1f, 0x1.8f8434p-1f, 0x1.7deac0p-1f, 0x1.6c087cp-1f, 0x1.5c432ep-1f,
-      0x1.4ee3bap+0f, 0x1.40e486p+0f, 0x1.35c0c0p+0f, 0x1.292e36p+0f, 0x1.1e7d6cp+0f, 0x1.1578e6p+0f, 0x1.0bc4b2p+0f, 0x1.000000p+0f};
-  static constexpr std::array<float, 16> log{0x0.0p+0f,     0x1.6bd8p-4f,  0x1.34p-3f,    0x1.92bcp-3f,  0x1.fc0cp-3f,  0x1.2c28p-2f,
-                                             0x1.5d44p-2f,  0x1.8a9ep-2f,  -0x1.1312p-2f, -0x1.ceb4p-3f, -0x1.8658p-3f, -0x1.317cp-3f,
-                                             -0x1.cce8p-4f, -0x1.49e8p-4f, -0x1.703p-5f,  0x0.0p+0f};
+      0x1.000000p+0f, 0x1.d4b2f8p-1f, 0x1.b882a8p-1f, 0x1.a603eap-1f, 0x1.8f1190p-1f, 0x1.7deac0p-1f, 0x1.6c087cp-1f, 0x1.5bc826p-1f,
+      0x1.4dac4cp+0f, 0x1.41f962p+0f, 0x1.35c0c0p+0f, 0x1.320370p+0f, 0x1.1e1064p+0f, 0x1.147d58p+0f, 0x1.0deb82p+0f, 0x1.000000p+0f};
+  static constexpr std::array<float, 16> log{0x0.0p+0f,    0x1.69fp-4f,  0x1.34p-3f,    0x1.8bd8p-3f,  0x1.fe58p-3f,  0x1.2c28p-2f,
+                                             0x1.5d44p-2f, 0x1.8c08p-2f, -0x1.0f58p-2f, -0x1.d598p-3f, -0x1.8658p-3f, -0x1.6d78p-3f,
+                                             -0x1.c6dp-4f, -0x1.3b6p-4f, -0x1.b1cp-5f,  0x0.0p+0f};
 };
 template <>
 struct NearMantissa<double> {
@@ -190,26 +191,26 @@ struct NearMantissa<double> {
                                               -0x1.da7275e984p-4, -0x1.4d31155f4cp-4, -0x1.894aa072p-5,   0x0.0p+0};
 };
 
-/// base + (r + tail), |r| at most 1/16, |tail| far smaller.
+/// base + (r + tail): |r| is at most 1/16, |tail| far smaller than |base + r|.
 template <class T>
 struct Logarithm {
   Pack<T> base, r, tail;
 
   PYLOSS_INLINE Pack<T> sum() const { return base + (r + tail); }
-  /// In more digits than one number has: base is 0 or larger than r.
+  /// In more digits than one number has: |base| is 0 or larger than |r|.
   PYLOSS_INLINE Two<T> in_two() const {
     const Pack<T> high = base + r;
     return {high, ((base - high) + r) + tail};
   }
 };
 
-/// log(2^exponent (mantissa + lost)) for a mantissa in [3/4, 3/2) and what little its rounding has lost, if anything.
-template <class T, class... Lost>
-PYLOSS_INLINE Logarithm<T> log_of(Pack<T> exponent, Pack<T> mantissa, Lost... lost) {
+/// log(2^exponent (mantissa + lost)) for a mantissa in [3/4, 3/2) and what little its rounding has lost, if it has.
+template <bool has_lost, class T>
+PYLOSS_INLINE Logarithm<T> log_of(Pack<T> exponent, Pack<T> mantissa, Pack<T> lost) {
   using V = Pack<T>;
   const V inverse = by_leading_bits(NearMantissa<T>::inverse, mantissa.v), near = by_leading_bits(NearMantissa<T>::log, mantissa.v);
   V r = less_one(mantissa, inverse);
-  ((r = fma(lost, inverse, r)), ...);
+  if constexpr (has_lost) r = fma(lost, inverse, r);
   // (log(1 + r) - r) / r² on [-0.0322, 0.0625], by minimax polynomials of relative error 2^-28 and 2^-65 of log.
   V q;
   if constexpr (sizeof(T) == 4) {
@@ -223,7 +224,7 @@ PYLOSS_INLINE Logarithm<T> log_of(Pack<T> exponent, Pack<T> mantissa, Lost... lo
 template <class T>
 PYLOSS_INLINE Logarithm<T> log_of(Pack<T> x) {
   const auto [mantissa, exponent] = simd::split(x.v);
-  return log_of<T>(exponent, mantissa);
+  return log_of<false, T>(exponent, mantissa, 0.0);
 }
 
 /// `result` where x is positive and finite; else what the logarithm is there.
@@ -236,7 +237,7 @@ PYLOSS_INLINE Pack<T> log_edges(Pack<T> x, Pack<T> result) {
 template <class T>
 PYLOSS_INLINE Logarithm<T> log_of_sum(Pack<T> u, Pack<T> lost, Pack<T> n) {
   const auto [mantissa, exponent] = simd::split(u.v);
-  return log_of<T>(Pack<T>(exponent) + n, mantissa, simd::scale_by_power_of_two(lost.v, -exponent));
+  return log_of<true, T>(Pack<T>(exponent) + n, mantissa, simd::scale_by_power_of_two(lost.v, -exponent));
 }
 
 /// log(2^n (1 + x)), without its edges; n is 0 where x is small.
@@ -253,12 +254,12 @@ PYLOSS_INLINE Logarithm<T> log1p_or_log_of(Pack<T> x, Mask<T> far, Pack<T> u, Pa
   return log_of_sum(select(far, u, sum.high), select(far, 0.0, sum.low), n);
 }
 
-/// log(2^n u), where u is 1 + x: near 1 x has the digits, elsewhere u.
+/// log(2^n u), where 2^n u is 1 + x: near 1 x has the digits, elsewhere u.
 template <class T>
 PYLOSS_INLINE Logarithm<T> log1p_of_both_of(Pack<T> x, Pack<T> u, Pack<T> n = -0.0) {
   const auto [mantissa, exponent] = simd::split(u.v);
-  const Pack<T> lost = select(Pack<T>(exponent) == 0.0, x - (Pack<T>(mantissa) - 1.0), 0.0);
-  return log_of<T>(Pack<T>(exponent) + n, mantissa, lost);
+  const Pack<T> whole = Pack<T>(exponent) + n, lost = select(whole == 0.0, x - (Pack<T>(mantissa) - 1.0), 0.0);
+  return log_of<true, T>(whole, mantissa, lost);
 }
 
 /// y (high + low), as a rounded number and what it lacks.
@@ -319,7 +320,7 @@ PYLOSS_INLINE Pack<T> expm1(Pack<T> x) {
 /// Natural logarithm; -inf at 0, NaN below. At most 1 ULP.
 template <class T>
 PYLOSS_INLINE Pack<T> log(Pack<T> x) {
-  return detail::log_edges(x, detail::log_of(x).sum());
+  return detail::log_edges(x, detail::log_of(x).in_two().sum());
 }
 
 /// e^x - 1 - x, accurate near 0. At most 3 ULP of float32, 4 of float64.
@@ -340,7 +341,7 @@ PYLOSS_INLINE Pack<T> expm1_above_tangent(Pack<T> x) {
 /// log(1 + x), accurate near 0; -inf at -1, NaN below. At most 2 ULP.
 template <class T>
 PYLOSS_INLINE Pack<T> log1p(Pack<T> x) {
-  return detail::log_edges(1.0 + x, copysign(detail::log1p_of(x).sum(), x));
+  return detail::log_edges(1.0 + x, copysign(detail::log1p_of(x).in_two().sum(), x));
 }
 
 /// log(u) where `far`, log(1 + x) elsewhere: for the work of one. At most 2 ULP.
@@ -360,7 +361,7 @@ template <class T>
 PYLOSS_INLINE Pack<T> log1p_unit(Pack<T> x) {
   using V = Pack<T>;
   if constexpr (sizeof(T) == 4 && has_fma) {
-    // The nearest singularity is as far as in log_of, so one polynomial does; minimax among float32 coefficients, relative error 2^-28.
+    // One polynomial does for the whole interval; minimax among float32 coefficients, relative error 2^-28.
     return fma(
         x * x,
         detail::polynomial(x, -0.5, 0.3333309292793274, -0.249933123588562, 0.19926325976848602, -0.16228264570236206, 0.12679101526737213,
@@ -369,7 +370,7 @@ PYLOSS_INLINE Pack<T> log1p_unit(Pack<T> x) {
   } else {
     const V sum = 1.0 + x, lost = x - (sum - 1.0);
     const auto upper = sum >= 1.5;
-    return detail::log_of<T>(select(upper, 1.0, 0.0), select(upper, 0.5 * sum, sum), select(upper, 0.5 * lost, lost)).sum();
+    return detail::log_of<true, T>(select(upper, 1.0, 0.0), select(upper, 0.5 * sum, sum), select(upper, 0.5 * lost, lost)).sum();
   }
 }
 
@@ -546,7 +547,7 @@ PYLOSS_INLINE Two<T> log1p_or_log_in_two(Pack<T> x, Mask<T> far, Pack<T> u, Pack
   return detail::log1p_or_log_of(x, far, u, n).in_two();
 }
 
-/// log(2^n u), where u is 1 + x and each of them has its digits, positive and finite; in more digits than one number has.
+/// log(2^n u), where 2^n u is 1 + x and each of them has its digits, positive and finite; in more digits than one number has.
 template <class T>
 PYLOSS_INLINE Two<T> log1p_of_both_in_two(Pack<T> x, Pack<T> u, Pack<T> n) {
   return detail::log1p_of_both_of(x, u, n).in_two();
