@@ -370,7 +370,7 @@ PYLOSS_INLINE Pack<T> log1p_unit(Pack<T> x) {
   } else {
     const V sum = 1.0 + x, lost = x - (sum - 1.0);
     const auto upper = sum >= 1.5;
-    return detail::log_of<true, T>(select(upper, 1.0, 0.0), select(upper, 0.5 * sum, sum), select(upper, 0.5 * lost, lost)).sum();
+    return detail::log_of<true, T>(select(upper, 1.0, 0.0), select(upper, 0.5 * sum, sum), select(upper, 0.5 * lost, lost)).in_two().sum();
   }
 }
 
