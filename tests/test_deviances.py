@@ -65,6 +65,7 @@ def test_powers_near_the_limits(everywhere, power, log_input, dtype):
 
 
 def check(pred, target, power, *, log_input=False):
+    """Value and derivatives against many digits, to a few units of the result and of what it moves by."""
     dtype = pred.dtype
     got = pl.TweedieDeviance(power, log_input).value_grad_hess(pred, target, reduction="none")
     eps, tiny = float(np.finfo(dtype).eps), float(np.finfo(dtype).smallest_subnormal)

@@ -368,6 +368,7 @@ PYLOSS_INLINE Pack<T> log1p_unit(Pack<T> x) {
                            -0.08590932935476303, 0.044289395213127136, -0.01467799860984087, 0.0022756794933229685),
         x);
   } else {
+    // 1 + x, halved from 3/2 on, is the mantissa: no bits need be taken apart.
     const V sum = 1.0 + x, lost = x - (sum - 1.0);
     const auto upper = sum >= 1.5;
     return detail::log_of<true, T>(select(upper, 1.0, 0.0), select(upper, 0.5 * sum, sum), select(upper, 0.5 * lost, lost)).in_two().sum();
