@@ -80,7 +80,7 @@ def test_in_place_strided_and_left_out(cls, classes, dtype):
 
 @full_dtype
 @pytest.mark.parametrize(("start", "gap"), [(0, 0), (3, 0), (3, 5)])
-@pytest.mark.parametrize("classes", [65, 1000, 1003, 2500])
+@pytest.mark.parametrize("classes", [65, 1000, 1003, 2500, 9001])
 @pytest.mark.parametrize("name", ["cross_entropy", "entropy", "js_div", "kl_div", "nll", "softmax_focal"])
 def test_rows_of_large_results_leave_whole(name, classes, start, gap, dtype):
     """Rows leave past the caches while others are computed, and share lines; one has NaN in it, some weigh nothing."""

@@ -9,6 +9,8 @@
 #include <omp.h>
 #endif
 
+#include "simd/native.hpp"
+
 namespace pyloss {
 
 /// Asks the caller, at most every 50 ms and only from the calling thread, whether to go on.
@@ -39,7 +41,8 @@ class Interrupt {
 
 constexpr std::size_t divide_up(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
 
-/// Calls `work(chunk, thread)` once for every chunk; false if interrupted. `work` must not throw.
+/// Calls `work(chunk, thread)` once for every chunk; false if interrupted. `work` must not throw. What it streams to memory is there for all
+/// threads when this returns.
 template <class Work>
 bool for_each_chunk(std::size_t chunks, int threads, Interrupt& interrupt, Work&& work) {
   // Taken as they come, since on a shared machine one core may be slower than the other for a while; and not by an OpenMP loop, which
@@ -63,12 +66,16 @@ bool for_each_chunk(std::size_t chunks, int threads, Interrupt& interrupt, Work&
 #if defined(_OPENMP)
   if (threads > 1 && chunks > 1) {
 #pragma omp parallel num_threads(threads)
-    take_part(omp_get_thread_num());
+    {
+      take_part(omp_get_thread_num());
+      simd::stream_fence();
+    }
     return !interrupt.requested();
   }
 #endif
   (void)threads;
   take_part(0);
+  simd::stream_fence();
   return !interrupt.requested();
 }
 

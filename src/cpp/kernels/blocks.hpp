@@ -52,10 +52,6 @@ class Results {
   void finish(std::size_t begin, std::size_t count, const T* from) const {
     if (view_ && from != view_.side_by_side<T>(begin, count)) view_.write(begin, count, from, large_);
   }
-  /// After the last block of a chunk.
-  void fence() const {
-    if (large_) simd::stream_fence();
-  }
 
  private:
   const View& view_;

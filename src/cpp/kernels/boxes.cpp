@@ -137,7 +137,6 @@ bool run(const BoxCall& call, Interrupt& interrupt, double& total) {
       if constexpr (Grad) own.write(call.grad, begin, count, own.grad, large);
     }
     totals[chunk] = simd::Sum<double>::merge(sums);
-    if (large) simd::stream_fence();
   });
   for (const double each : totals) total += each;
   return done;
@@ -203,7 +202,6 @@ bool run_matrix(const BoxMatrixCall& call, Interrupt& interrupt) {
       }
       if (!there) call.out.write(i * call.columns + j0, count, through, large);
     }
-    if (large) simd::stream_fence();
   });
 }
 

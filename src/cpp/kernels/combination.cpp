@@ -194,7 +194,6 @@ bool drop(const View& x, double p, std::uint64_t seed, int threads, Interrupt& i
       }
       results.finish(begin, count, result);
     });
-    results.fence();
   });
 }
 
@@ -275,7 +274,6 @@ bool combine(const std::vector<View>& rows, const Combination& combination, int 
         wide.finish(begin, count, sum);
       }
     });
-    narrow.fence();
   });
 }
 

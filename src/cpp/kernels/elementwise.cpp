@@ -202,7 +202,6 @@ bool run(std::span<const Component> components, const ElementwiseCall& call, Int
       for (std::size_t k = 0; k < hess.size(); ++k) hess[k].finish(begin, block.size, scaled_block(1 + grad.size() + k));
     }
     for (std::size_t term = 0; term < terms; ++term) sums[chunk * terms + term] = simd::Sum<T>::merge(own.sums(term));
-    simd::stream_fence();
   });
 
   for (std::size_t i = 0; i < sums.size(); ++i) totals[i % terms] += sums[i];

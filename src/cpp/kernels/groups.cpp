@@ -216,8 +216,6 @@ bool spread(const GroupSpreadCall& call, Interrupt& interrupt) {
       grads.finish(begin, count, grad);
       hesses.finish(begin, count, hess);
     });
-    grads.fence();
-    hesses.fence();
   });
 }
 

@@ -111,7 +111,6 @@ class Mask {
         for (std::size_t i = begin; i < end; ++i) slopes[i] = static_cast<T>(static_cast<double>(slopes[i]) * scale);
         grad.write(first + begin, end - begin, slopes + begin, large);
       });
-      if (large) simd::stream_fence();
     });
   }
 

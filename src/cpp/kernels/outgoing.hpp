@@ -1,4 +1,4 @@
-// Rows of results that leave for the caller's memory while others are computed.
+// Rows of results that leave for the caller's memory past the caches.
 #pragma once
 
 #include <algorithm>
@@ -7,44 +7,106 @@
 
 namespace pyloss {
 
+/// Writes results that follow one another in memory as whole packs, wherever the first one lies: a pack that the next one is to fill up
+/// is held until then.
+template <class T>
+class Joined {
+  using V = simd::Pack<T>;
+
+ public:
+  /// What is appended from now on is for `to`.
+  void start(T* to) {
+    if (to == to_ + held_) return;
+    finish();
+    first_ = held_ = reinterpret_cast<std::uintptr_t>(to) % simd::native_bytes / sizeof(T);
+    to_ = to - held_;
+  }
+
+  PYLOSS_INLINE void append(V a) {
+    const V turned = simd::rotate(a.v, held_);
+    const V whole = select(simd::lane_numbers<T>() < V(static_cast<double>(held_)), pack_, turned);
+    if (first_ == 0) {
+      simd::stream(to_, whole.v);
+    } else {
+      write(whole, V::lanes);
+    }
+    pack_ = turned;
+    to_ += V::lanes;
+  }
+
+  /// The first `count` < lanes.
+  void append(V a, std::size_t count) {
+    if (held_ + count >= V::lanes) {
+      append(a);
+      held_ -= V::lanes - count;
+    } else {
+      pack_ = select(simd::lane_numbers<T>() < V(static_cast<double>(held_)), pack_, simd::rotate(a.v, held_));
+      held_ += count;
+    }
+  }
+
+  void finish() {
+    write(pack_, held_);
+    to_ = nullptr;
+    held_ = 0;
+  }
+
+ private:
+  PYLOSS_INLINE void write(V a, std::size_t end) {
+    T lane[V::lanes];
+    a.store(lane);
+    for (; first_ < end; ++first_) to_[first_] = lane[first_];
+    first_ = 0;
+  }
+
+  T* to_ = nullptr;                   // for pack_
+  V pack_ = 0.0;                      // results in the lanes [first_, held_)
+  std::size_t first_ = 0, held_ = 0;  // first_ is 0 but in the pack that was started in
+};
+
 /// A finished row on its way past the caches, a pack at a time while the next one is computed: as a burst its stores would be waited for.
-/// What a row leaves over goes with one that follows it in memory, so that only whole packs are written.
+/// Or the row that is being computed, where each result is known at once.
 template <class T>
 class Outgoing {
  public:
-  /// Where in a buffer, which has a group more than a row, the row for `to` is to be computed: as far from the start of a line as `to`.
-  static T* place(T* buffer, const T* to) { return buffer + reinterpret_cast<std::uintptr_t>(to) % simd::group_bytes / sizeof(T); }
-
-  /// `from` is the row's place, in another buffer than the row's before; it must stay until finish().
-  void start(T* to, T* from, std::size_t size) {
+  /// What is appended from now on is for `to`.
+  void start(T* to) {
     drain();
-    if (to != to_ + size_) finish();
-    const std::size_t left = size_ - at_;
-    std::copy_n(from_ + at_, left, from - left);
-    *this = Outgoing(to - left, from - left, size + left);
-    const std::size_t ahead = (-reinterpret_cast<std::uintptr_t>(to_) % simd::native_bytes) / sizeof(T);
-    for (; at_ < std::min(ahead, size_); ++at_) to_[at_] = from_[at_];
+    joined_.start(to);
+  }
+  template <bool partial>
+  PYLOSS_INLINE void append(simd::Pack<T> a, simd::Lanes<T, partial> lanes) {
+    if (partial && lanes.count < simd::Pack<T>::lanes) {
+      joined_.append(a, lanes.count);
+    } else {
+      joined_.append(a);
+    }
+  }
+
+  /// `from` is a row for `to`, and must stay until the next one is started or all is finished.
+  void start(T* to, const T* from, std::size_t size) {
+    start(to);
+    from_ = from, size_ = size, at_ = 0;
   }
   PYLOSS_INLINE void step() {
     if (at_ + simd::Pack<T>::lanes > size_) return;
-    simd::stream(to_ + at_, simd::Pack<T>::load(from_ + at_).v);
+    joined_.append(simd::Pack<T>::load(from_ + at_));
     at_ += simd::Pack<T>::lanes;
   }
+
   void finish() {
     drain();
-    for (; at_ < size_; ++at_) to_[at_] = from_[at_];
+    joined_.finish();
   }
-
-  Outgoing() = default;
 
  private:
-  Outgoing(T* to, const T* from, std::size_t size) : to_(to), from_(from), size_(size) {}
-
   void drain() {
     while (at_ + simd::Pack<T>::lanes <= size_) step();
+    if (at_ < size_) joined_.append(simd::load_partial<T>(from_ + at_, size_ - at_), size_ - at_);
+    at_ = size_;
   }
 
-  T* to_ = nullptr;
+  Joined<T> joined_;
   const T* from_ = nullptr;
   std::size_t size_ = 0, at_ = 0;
 };

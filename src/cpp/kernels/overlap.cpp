@@ -294,7 +294,6 @@ class Run {
       kernels_.find_gradient(pred, target, count, period_, own.beside.data(), own.inside.data(), stream, direct ? there : own.grad.data());
       if (!direct) call_.grad.write(begin, count, own.grad.data(), large);
     }
-    if (large) simd::stream_fence();
   }
 
   void write_values(std::size_t row, const double* values) const {

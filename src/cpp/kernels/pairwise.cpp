@@ -263,7 +263,6 @@ class LinesOfRows {
   /// What is left.
   void finish() {
     for (std::size_t r = 0; r < rows_.size(); ++r) std::copy_n(staged(r), rows_[r].waiting, rows_[r].to);
-    simd::stream_fence();
   }
 
  private:

@@ -65,8 +65,6 @@ bool run(const PenaltyCall& call, Interrupt& interrupt, double& value) {
       if (!stream_hess) hesses.finish(begin, count, hess);
     });
     sums[chunk] = simd::Sum<T>::merge(lane_sums);
-    grads.fence();
-    hesses.fence();
   });
   value = 0.0;
   for (const double sum : sums) value += sum;

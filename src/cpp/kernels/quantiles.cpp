@@ -172,7 +172,6 @@ class Run {
       for (std::size_t row = first; row < std::min(call_.rows, first + rows_at_once_); ++row) {
         if (!find(row, unit % parts_, begin, count, thread)) return;
       }
-      grads_.fence();
     });
     if (done) reduce(totals);
     return done;

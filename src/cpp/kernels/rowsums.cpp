@@ -45,6 +45,7 @@ class RowSumsOf final : public RowSums<T> {
   bool has_lead() const override { return Loss::leads != 0; }
   bool has_totals() const override { return Loss::totals != 0; }
   bool has_teacher() const override { return Loss::teacher; }
+  bool local() const override { return Loss::local; }
   bool label_alone() const override { return Loss::label_alone && labels_; }
 
   void keep(std::size_t elements) override {
@@ -61,7 +62,7 @@ class RowSumsOf final : public RowSums<T> {
   void start_row(const Start& row, std::size_t classes, bool labels) override {
     tile_ = false;
     reset(classes, labels);
-    for (std::size_t i = 0; i < tile_rows; ++i) start(i, row);
+    start(0, row);
   }
 
   void lead(const RowBlock<T>& block) override {
@@ -70,14 +71,9 @@ class RowSumsOf final : public RowSums<T> {
 
   void finish_lead() override {
     if (tile_) return;
-    for (auto& lead : lead_) {
-      double all;
-      if (Loss::lead_kind == Lead::sum) {
-        all = simd::Sum<T>::merge(lead);
-      } else {
-        all = *std::max_element(lead, lead + tile_rows);
-      }
-      std::fill_n(lead, tile_rows, all);
+    for (std::size_t k = 0; k < Loss::leads; ++k) {
+      double* const lead = lead_[k];
+      lead[0] = Loss::lead_kind == Lead::sum ? simd::Sum<T>::merge(lead) : *std::max_element(lead, lead + tile_rows);
     }
   }
 
@@ -88,23 +84,26 @@ class RowSumsOf final : public RowSums<T> {
   void finish_totals() override {
     if constexpr (Loss::totals != 0) {
       for_each_sum<Loss::totals>(
-          [&](std::size_t i, const auto& sums) { store(loss_.normalise(sums, facts_of_rows(i)), lead_ + Loss::leads, i); });
+          [&](std::size_t i, const auto& sums) { store(loss_.normalise(sums, facts<Rows>(i)), lead_ + Loss::leads, i); });
       clear_sums();
-      if (tile_) return;
-      for (auto& lead : lead_) std::fill_n(lead, tile_rows, lead[0]);
     }
   }
 
   void add(const RowBlock<T>& block) override {
-    derived_ = Loss::local && block.grad;
-    with_labels([&](auto labels) { derived_ ? add_pass<labels(), Loss::local>(block) : add_pass<labels(), false>(block); });
+    with_labels([&](auto labels) {
+      if constexpr (Loss::local) {
+        if (block.derive == Derive::in_place) return add_pass<labels(), Derive::in_place>(block);
+        if (block.derive == Derive::outgoing) return add_pass<labels(), Derive::outgoing>(block);
+      }
+      add_pass<labels(), Derive::later>(block);
+    });
   }
 
   void add_label() override {
     for (std::size_t i = 0; i < (tile_ ? tile_rows : 1); i += Rows::lanes) {
-      const Rows label_x = Rows::load(label_x_ + i);
-      const Element<Rows> element{label_x, Rows::load(on_ + i), 0.0, label_x == label_x};
-      const auto row = facts_of_rows(i);
+      const Rows label_x = of<Rows>(label_x_, i);
+      const Element<Rows> element{label_x, of<Rows>(on_, i), 0.0, label_x == label_x};
+      const auto row = facts<Rows>(i);
       const auto terms = add_terms(loss_, element, row, costly(loss_, element, row));
       for (std::size_t s = 0; s < Loss::sums; ++s) terms[s].store(sum_[s] + i);
     }
@@ -112,17 +111,14 @@ class RowSumsOf final : public RowSums<T> {
 
   void finish() override {
     for_each_sum<Loss::sums>([&](std::size_t i, const auto& sums) {
-      const auto result = loss_.finish(sums, facts_of_rows(i));
+      const auto result = loss_.finish(sums, facts<Rows>(i));
       result.value.store(value_ + i);
       store(result.factor, factor_, i);
     });
-    if (tile_) return;
-    for (auto& factor : factor_) std::fill_n(factor, tile_rows, factor[0]);
-    for (std::size_t f = 0; f < Loss::factors; ++f) derived_ &= factor_[f][0] == 0.0;
   }
 
   double value(std::size_t i) const override { return value_[i]; }
-  bool derived() const override { return derived_; }
+  bool spoilt() const override { return Loss::factors != 0 && factor_[0][0] != 0.0; }
 
   void derive(const RowBlock<T>& block, T* grad, T* hess) const override {
     with_labels(
@@ -145,8 +141,8 @@ class RowSumsOf final : public RowSums<T> {
   void reset(std::size_t classes, bool labels) {
     classes_ = static_cast<double>(classes);
     labels_ = labels;
-    derived_ = false;
-    for (auto& lead : lead_) std::fill_n(lead, tile_rows, Loss::lead_kind == Lead::sum ? 0.0 : -simd::infinity<double>);
+    for (std::size_t k = 0; k < Loss::leads; ++k)
+      std::fill_n(lead_[k], tile_rows, Loss::lead_kind == Lead::sum ? 0.0 : -simd::infinity<double>);
     clear_sums();
   }
 
@@ -162,7 +158,7 @@ class RowSumsOf final : public RowSums<T> {
     }
     for (std::size_t i = 0; i < (tile_ ? tile_rows : 1); i += Rows::lanes) {
       std::array<Rows, count> sums;
-      for (std::size_t s = 0; s < count; ++s) sums[s] = Rows::load(sum_[s] + i);
+      for (std::size_t s = 0; s < count; ++s) sums[s] = of<Rows>(sum_[s], i);
       use(i, sums);
     }
   }
@@ -179,17 +175,21 @@ class RowSumsOf final : public RowSums<T> {
     scale_[i] = row.scale;
   }
 
-  static PYLOSS_INLINE V load(const double* from) { return load_as<T, V::lanes>(from); }
-
-  Facts facts(std::size_t i) const {
-    Facts row{load(label_x_ + i), classes_, {}};
-    for (std::size_t k = 0; k < leads; ++k) row.lead[k] = load(lead_[k] + i);
-    return row;
+  /// Of the rows from i on, or in all lanes of the only row.
+  template <class W>
+  PYLOSS_INLINE W of(const double* each, std::size_t i) const {
+    if (!tile_) return each[0];
+    if constexpr (std::is_same_v<W, Rows>) {
+      return Rows::load(each + i);
+    } else {
+      return load_as<T, V::lanes>(each + i);
+    }
   }
 
-  RowFacts<Rows, leads> facts_of_rows(std::size_t i) const {
-    RowFacts<Rows, leads> row{Rows::load(label_x_ + i), classes_, {}};
-    for (std::size_t k = 0; k < leads; ++k) row.lead[k] = Rows::load(lead_[k] + i);
+  template <class W>
+  RowFacts<W, leads> facts(std::size_t i) const {
+    RowFacts<W, leads> row{of<W>(label_x_, i), classes_, {}};
+    for (std::size_t k = 0; k < leads; ++k) row.lead[k] = of<W>(lead_[k], i);
     return row;
   }
 
@@ -205,7 +205,7 @@ class RowSumsOf final : public RowSums<T> {
     if (tile_) {
       for_each_pack<T>(tile_rows, [&](std::size_t i, auto place, auto lanes) PYLOSS_INLINE_LAMBDA {
         const auto prepared = prepare(i);
-        const V label = load(label_ + i), on = load(on_ + i);
+        const V label = of<V>(label_, i), on = of<V>(on_, i);
         for (std::size_t c = 0; c < block.size; ++c) {
           const std::size_t at = c * tile_rows + i;
           body(at, place, lanes, element(at, labels ? label == V(static_cast<double>(c)) : none, on, lanes), prepared);
@@ -225,9 +225,9 @@ class RowSumsOf final : public RowSums<T> {
   /// Of rows in the caller's memory, what follows the block is mostly wanted next; elsewhere asking costs little.
   template <bool labels>
   static PYLOSS_INLINE void prefetch_what_follows(const RowBlock<T>& block, std::size_t at) {
-    __builtin_prefetch(block.x + block.size + at);
-    if constexpr (Loss::targets != Targets::none && !labels) __builtin_prefetch(block.target.at + block.size + at);
-    if constexpr (Loss::teacher) __builtin_prefetch(block.teacher + block.size + at);
+    simd::prefetch_ahead(block.x + at);
+    if constexpr (Loss::targets != Targets::none && !labels) simd::prefetch_ahead(block.target.at + at);
+    if constexpr (Loss::teacher) simd::prefetch_ahead(block.teacher + at);
   }
 
   static PYLOSS_INLINE void add_to(Adder& sum, std::size_t at, auto place, V a) {
@@ -261,7 +261,7 @@ class RowSumsOf final : public RowSums<T> {
     } else {
       std::array<std::array<V, places>, Loss::leads> best;
       for (std::size_t k = 0; k < Loss::leads; ++k) {
-        for (std::size_t place = 0; place < places; ++place) best[k][place] = load(lead_[k] + place * V::lanes);
+        for (std::size_t place = 0; place < places; ++place) best[k][place] = load_as<T, V::lanes>(lead_[k] + place * V::lanes);
       }
       walk<labels>(block, nothing, [&](std::size_t, auto place, auto lanes, const Element<V>& e, int) PYLOSS_INLINE_LAMBDA {
         const auto terms = loss_.lead(e);
@@ -304,18 +304,17 @@ class RowSumsOf final : public RowSums<T> {
     }
   }
 
-  /// Adds up terms(at, lanes, element, facts), of which there are `count`.
+  /// Adds up terms_of(at, lanes, element, facts, outgoing), of which there are `count`.
   template <bool labels, std::size_t count, class Terms>
   PYLOSS_INLINE void sum_pass(RowBlock<T> block, Terms&& terms_of) {
     const bool tile = tile_;
     auto sums = adders<Adder, count>(sum_);
     Outgoing<T> leaving = block.outgoing ? *block.outgoing : Outgoing<T>{};  // a local copy: the loop's stores cannot change it
     walk<labels>(
-        block, [&](std::size_t i) { return facts(i); },
+        block, [&](std::size_t i) { return facts<V>(i); },
         [&](std::size_t at, auto place, auto lanes, const Element<V>& e, const Facts& row) PYLOSS_INLINE_LAMBDA {
           if (place == 0 && !tile) prefetch_what_follows<labels>(block, at);
-          leaving.step();
-          const auto terms = terms_of(at, lanes, e, row);
+          const auto terms = terms_of(at, lanes, e, row, leaving);
           for (std::size_t s = 0; s < count; ++s) add_to(sums[s], at, place, lanes.or_zero(terms[s]));
         });
     if (block.outgoing) *block.outgoing = leaving;
@@ -326,26 +325,38 @@ class RowSumsOf final : public RowSums<T> {
   [[gnu::flatten]] void total_pass(const RowBlock<T>& block) {
     const Loss loss = loss_;
     sum_pass<labels, Loss::totals>(
-        block, [&](std::size_t, auto, const Element<V>& e, const Facts& row) PYLOSS_INLINE_LAMBDA { return loss.total(e, row); });
+        block, [&](std::size_t, auto, const Element<V>& e, const Facts& row, Outgoing<T>& leaving) PYLOSS_INLINE_LAMBDA {
+          leaving.step();
+          return loss.total(e, row);
+        });
   }
 
-  template <bool labels, bool derives>
+  template <bool labels, Derive where>
   [[gnu::flatten]] void add_pass(const RowBlock<T>& block) {
     const Loss loss = loss_;
-    const V scale = load(scale_);
+    const V scale = scale_[0];
     T* const grad = block.grad;
-    sum_pass<labels, Loss::sums>(block, [&](std::size_t at, auto lanes, const Element<V>& e, const Facts& row) PYLOSS_INLINE_LAMBDA {
-      const auto known = costly(loss, e, row);
-      if constexpr (derives) {
-        lanes.store(grad + at, derive_terms(loss, e, row, std::array<V, Loss::factors>{}, known).grad * scale);
-      } else if constexpr (Loss::costs != 0) {
-        for (std::size_t k = 0; keeps_ && k < Loss::costs; ++k) lanes.store(kept_[k].data() + at, known[k]);
-      }
-      return add_terms(loss, e, row, known);
-    });
+    sum_pass<labels, Loss::sums>(
+        block, [&](std::size_t at, auto lanes, const Element<V>& e, const Facts& row, Outgoing<T>& leaving) PYLOSS_INLINE_LAMBDA {
+          const auto known = costly(loss, e, row);
+          if constexpr (where == Derive::later) {
+            leaving.step();
+            if constexpr (Loss::costs != 0) {
+              for (std::size_t k = 0; keeps_ && k < Loss::costs; ++k) lanes.store(kept_[k].data() + at, known[k]);
+            }
+          } else {
+            const V derivative = derive_terms(loss, e, row, std::array<V, Loss::factors>{}, known).grad * scale;
+            if constexpr (where == Derive::outgoing) {
+              leaving.append(derivative, lanes);
+            } else {
+              lanes.store(grad + at, derivative);
+            }
+          }
+          return add_terms(loss, e, row, known);
+        });
   }
 
-  struct Derive {
+  struct RowDerive {
     Facts row;
     std::array<V, Loss::factors> factor;
     V scale;
@@ -365,11 +376,11 @@ class RowSumsOf final : public RowSums<T> {
     walk<labels>(
         block,
         [&](std::size_t i) {
-          Derive prepared{facts(i), {}, load(scale_ + i)};
-          for (std::size_t f = 0; f < Loss::factors; ++f) prepared.factor[f] = load(factor_[f] + i);
+          RowDerive prepared{facts<V>(i), {}, of<V>(scale_, i)};
+          for (std::size_t f = 0; f < Loss::factors; ++f) prepared.factor[f] = of<V>(factor_[f], i);
           return prepared;
         },
-        [&](std::size_t at, auto, auto lanes, const Element<V>& e, const Derive& prepared) PYLOSS_INLINE_LAMBDA {
+        [&](std::size_t at, auto, auto lanes, const Element<V>& e, const RowDerive& prepared) PYLOSS_INLINE_LAMBDA {
           std::array<V, Loss::costs> known;
           if constexpr (kept) {
             for (std::size_t k = 0; k < Loss::costs; ++k) known[k] = lanes.load(kept_[k].data() + at);
@@ -383,10 +394,10 @@ class RowSumsOf final : public RowSums<T> {
   }
 
   Loss loss_;
-  bool tile_ = false, labels_ = false, keeps_ = false, derived_ = false;
+  bool tile_ = false, labels_ = false, keeps_ = false;
   double classes_ = 0.0;
   std::array<Buffer<T>, Loss::costs> kept_;
-  // One for each row of a tile; of a single row, the same in all.
+  // One for each row of a tile; a single row is the first, but for the sums and leads that are still being added up: those are its lanes'.
   double label_[tile_rows], on_[tile_rows], label_x_[tile_rows], scale_[tile_rows], value_[tile_rows];
   // One more than there are, for losses that have none.
   double lead_[leads + 1][tile_rows], sum_[Loss::sums][tile_rows], factor_[Loss::factors + 1][tile_rows];

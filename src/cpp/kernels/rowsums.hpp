@@ -10,9 +10,11 @@
 
 namespace pyloss {
 
+enum class Derive { later, in_place, outgoing };
+
 /// Elements [begin, begin + size) of a row, or a whole tile of rows, of which class c of row i lies at c * tile_rows + i. `teacher` is null
-/// for losses without one. `outgoing` is a row that leaves while this one is added up; null for tiles. Where `grad` is not null, add() may
-/// write the derivatives there, which then are right if derived().
+/// for losses without one. `outgoing` is a row that leaves while this one is added up; null for tiles. `derive` is where add() puts
+/// the derivatives, `grad` or `outgoing`; only losses that are local() can be asked for that.
 template <class T>
 struct RowBlock {
   const T* x;
@@ -20,11 +22,12 @@ struct RowBlock {
   const T* teacher;
   std::size_t begin, size;
   Outgoing<T>* outgoing = nullptr;
+  Derive derive = Derive::later;
   T* grad = nullptr;
 };
 
 /// One loss at work on a row, block by block, or on a tile of rows, which is one block. In this order: start, lead, total, add, finish,
-/// derive unless derived().
+/// derive unless add() has done so.
 template <class T>
 class RowSums {
  public:
@@ -44,6 +47,8 @@ class RowSums {
   virtual bool has_lead() const = 0;
   virtual bool has_totals() const = 0;
   virtual bool has_teacher() const = 0;
+  /// Whether derivatives need nothing of the whole row, but must be NaN where its value is.
+  virtual bool local() const = 0;
   /// Whether of rows with a label no element but the label's is to be added.
   virtual bool label_alone() const = 0;
 
@@ -61,8 +66,8 @@ class RowSums {
   virtual void add_label() = 0;
   virtual void finish() = 0;
   virtual double value(std::size_t i) const = 0;
-  /// Whether add() has written the derivatives, so that derive() need not.
-  virtual bool derived() const = 0;
+  /// Of a single row whose derivatives add() has put in their place: whether they must be NaN instead.
+  virtual bool spoilt() const = 0;
   /// `hess` may be null.
   virtual void derive(const RowBlock<T>& block, T* grad, T* hess) const = 0;
 };

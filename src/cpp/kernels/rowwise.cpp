@@ -81,7 +81,7 @@ void scan(RunningRow& row, const T* x, Input<T> target, std::size_t size, T* kep
   std::array<V, simd::group<T> / V::lanes> few;
   few.fill(0.0);
   for_each_pack<T>(size, [&](std::size_t i, auto place, auto lanes) PYLOSS_INLINE_LAMBDA {
-    if constexpr (place == 0) __builtin_prefetch(x + size + i);
+    if constexpr (place == 0) simd::prefetch_ahead(x + i);
     leaving.step();
     const V below = below_max(lanes.load(x + i), max, finite), e = exp_nonpositive(below);
     if (kept) lanes.store(kept + i, e);
@@ -668,16 +668,14 @@ class Worker {
 
   void long_row(std::size_t row, std::size_t i, double* sums) {
     there_ = call_.scores.template side_by_side<T>(row * classes_, classes_);
-    T* const whole = call_.want == Want::grad && alone() && streams_ && one_block()
-                         ? call_.grad.template side_by_side<T>(row * classes_, classes_)
-                         : nullptr;
-    place_ = whole ? Outgoing<T>::place(grad_.data(), whole) : nullptr;
+    T* const whole =
+        call_.want == Want::grad && alone() ? call_.grad.template side_by_side<T>(row * classes_, classes_) : nullptr;
     bool derived = false;
     for (std::size_t k = 0; k < components_.size(); ++k) {
       if (left_out(k, i)) {
         row_of(k, i) = {};
       } else if (sums_[k]) {
-        derived = sum_row(k, row, i);
+        derived = sum_row(k, row, i, whole);
       } else {
         change_labels(k, i, 1, [&](std::size_t) {
           T x;
@@ -688,10 +686,10 @@ class Worker {
       }
     }
     reduce(row, i, 1, sums);
-    if (call_.want == Want::value) return;
-    if (place_) {
-      if (!derived) derive_block(0, row, i, 0, classes_, place_, nullptr, false);
-      outgoing_.start(whole, place_, classes_);
+    if (call_.want == Want::value || derived) return;
+    if (whole && streams_ && one_block()) {
+      derive_block(0, row, i, 0, classes_, grad_.data(), nullptr, false);
+      outgoing_.start(whole, grad_.data(), classes_);
       std::swap(grad_, leaving_);
       return;
     }
@@ -781,8 +779,8 @@ class Worker {
     return {scores(k, row, i, begin, size), targets(k, row, begin, size), teacher, begin, size, &outgoing_};
   }
 
-  /// Whether the derivatives are then in their place.
-  bool sum_row(std::size_t k, std::size_t row, std::size_t i) {
+  /// Whether the derivatives are then in their place, `whole`.
+  bool sum_row(std::size_t k, std::size_t row, std::size_t i, T* whole) {
     RowSums<T>& sums = *sums_[k];
     const auto for_each_block = [&](auto&& use) {
       for (std::size_t begin = 0; begin < classes_ && !stopped(begin); begin += row_block<T>) {
@@ -796,17 +794,24 @@ class Worker {
     sums.finish_lead();
     if (sums.has_totals()) for_each_block([&](const RowBlock<T>& block) { sums.total(block); });
     sums.finish_totals();
+    const bool derives = whole && sums.local() && !sums.label_alone();
+    if (derives && streams_) outgoing_.start(whole);
     if (sums.label_alone()) {
       sums.add_label();
     } else {
       for_each_block([&](RowBlock<T> block) {
-        block.grad = place_;
+        if (derives) block.derive = streams_ ? Derive::outgoing : Derive::in_place, block.grad = whole + block.begin;
         sums.add(block);
       });
     }
     sums.finish();
     row_of(k, i).value = sums.value(0);
-    return sums.derived();
+    if (derives && sums.spoilt()) {
+      outgoing_.finish();
+      simd::stream_fence();
+      std::fill_n(whole, classes_, std::numeric_limits<T>::quiet_NaN());
+    }
+    return derives;
   }
 
   void derive_block(std::size_t k, std::size_t row, std::size_t i, std::size_t begin, std::size_t size, T* grad, T* hess, bool stream) {
@@ -858,7 +863,6 @@ class Worker {
   std::vector<std::unique_ptr<RowSums<T>>> sums_;  // of each component; null where it is of the softmax
   std::vector<LabelScore> label_scores_;           // of each component, if any has a margin
   Outgoing<T> outgoing_;
-  T* place_ = nullptr;            // of the derivatives of a row that leaves
   const T* next_tile_ = nullptr;  // fetched while a tile is being worked on
   const T* there_ = nullptr;      // the row that is being worked on, if its scores lie side by side
   Buffer<T> plain_, scores_, targets_, exponentials_, teacher_, grad_, leaving_, hess_, more_grad_, more_hess_;
@@ -876,7 +880,6 @@ bool run(std::span<const RowComponent> components, const RowwiseCall& call, Inte
   const bool done = for_each_chunk(chunks, static_cast<int>(threads), interrupt, [&](std::size_t chunk, int thread) {
     const std::size_t end = std::min((chunk + 1) * rows_per_chunk, call.rows);
     workers[static_cast<std::size_t>(thread)].rows(chunk * rows_per_chunk, end, &sums[chunk * terms]);
-    simd::stream_fence();
   });
   for (std::size_t i = 0; i < sums.size(); ++i) totals[i % terms] += sums[i];
   return done;

@@ -179,13 +179,14 @@ class Sum {
     return merge(lane);
   }
 
-  static double merge(const double* lane) {
-    double part[size];
-    std::memcpy(part, lane, sizeof part);
-    for (std::size_t half = size / 2; half > 0; half /= 2) {
-      for (std::size_t i = 0; i < half; ++i) part[i] += part[i + half];
+  /// The sum of every `step`th lane, halves first.
+  template <std::size_t step = 1>
+  static PYLOSS_INLINE double merge(const double* lane) {
+    if constexpr (step == size) {
+      return *lane;
+    } else {
+      return merge<2 * step>(lane) + merge<2 * step>(lane + step);
     }
-    return part[0];
   }
 
  private:

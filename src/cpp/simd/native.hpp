@@ -256,6 +256,33 @@ PYLOSS_INLINE Vector by_leading_bits(const std::array<Scalar, 16>& table, Vector
 }
 #endif
 
+/// Lane i goes to lane i + by, the last ones to the first.
+#if defined(PYLOSS_AVX512)
+PYLOSS_INLINE NativeFloat rotate(NativeFloat a, std::size_t by) {
+  const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  return _mm512_maskz_permutexvar_ps(0xffff, _mm512_sub_epi32(lane, _mm512_set1_epi32(static_cast<int>(by))), a);
+}
+#elif defined(PYLOSS_AVX2)
+PYLOSS_INLINE NativeFloat rotate(NativeFloat a, std::size_t by) {
+  const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+  return _mm256_permutevar8x32_ps(a, _mm256_sub_epi32(lane, _mm256_set1_epi32(static_cast<int>(by))));
+}
+#else
+PYLOSS_INLINE NativeFloat rotate(NativeFloat a, std::size_t by) {
+  using Bytes = Native<std::uint8_t>;
+  constexpr Bytes number{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  const Bytes from = (number - static_cast<std::uint8_t>(sizeof(float) * by)) & std::uint8_t{15};
+#if defined(__x86_64__)
+  return std::bit_cast<NativeFloat>(_mm_shuffle_epi8(std::bit_cast<__m128i>(a), std::bit_cast<__m128i>(from)));
+#else
+  return std::bit_cast<NativeFloat>(vqtbl1q_u8(std::bit_cast<uint8x16_t>(a), std::bit_cast<uint8x16_t>(from)));
+#endif
+}
+#endif
+PYLOSS_INLINE NativeDouble rotate(NativeDouble a, std::size_t by) {
+  return std::bit_cast<NativeDouble>(rotate(std::bit_cast<NativeFloat>(a), 2 * by));
+}
+
 /// What a function of positive numbers is at 0 or at infinity; the numbers are the instruction's.
 enum class Edge { minus_infinity = 4, infinity = 5, zero = 8 };
 
