@@ -41,8 +41,8 @@ class Interrupt {
 
 constexpr std::size_t divide_up(std::size_t a, std::size_t b) { return (a + b - 1) / b; }
 
-/// Calls `work(chunk, thread)` once for every chunk; false if interrupted. `work` must not throw. What it streams to memory is there for all
-/// threads when this returns.
+/// Calls `work(chunk, thread)` once for every chunk; false if interrupted. `work` must not throw. What it streams to memory is there for
+/// all threads when this returns.
 template <class Work>
 bool for_each_chunk(std::size_t chunks, int threads, Interrupt& interrupt, Work&& work) {
   // Taken as they come, since on a shared machine one core may be slower than the other for a while; and not by an OpenMP loop, which

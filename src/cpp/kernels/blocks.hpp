@@ -49,8 +49,9 @@ class Results {
     T* const there = large_ ? nullptr : view_.side_by_side<T>(begin, count);
     return there ? there : scratch;
   }
-  void finish(std::size_t begin, std::size_t count, const T* from) const {
-    if (view_ && from != view_.side_by_side<T>(begin, count)) view_.write(begin, count, from, large_);
+  /// `joined` is to be finished after the last block of a chunk.
+  void finish(std::size_t begin, std::size_t count, const T* from, Joined<T>& joined) const {
+    if (view_ && from != view_.side_by_side<T>(begin, count)) view_.write(begin, count, from, large_ ? &joined : nullptr);
   }
 
  private:

@@ -74,6 +74,8 @@ struct Scratch {
   Columns<double> pred{block_size}, target{block_size}, grad{block_size};
   Buffer<double> rows{4 * block_size}, weight{block_size}, value{block_size};
   Buffer<float> narrow_rows{4 * block_size};
+  Joined<double> joined;
+  Joined<float> narrow_joined;
 
   /// Reads boxes [begin, begin + count).
   void read(const View& view, std::size_t begin, std::size_t count, const Columns<double>& to) {
@@ -83,13 +85,13 @@ struct Scratch {
     take_apart(from, count, to);
   }
 
-  void write(const View& view, std::size_t begin, std::size_t count, const Columns<double>& from, bool stream) {
+  void write(const View& view, std::size_t begin, std::size_t count, const Columns<double>& from, bool large) {
     if (view.kind() == Kind::float32) {
       put_together(from, count, narrow_rows.data());
-      view.write(4 * begin, 4 * count, narrow_rows.data(), stream);
+      view.write(4 * begin, 4 * count, narrow_rows.data(), large ? &narrow_joined : nullptr);
     } else {
       put_together(from, count, rows.data());
-      view.write(4 * begin, 4 * count, rows.data(), stream);
+      view.write(4 * begin, 4 * count, rows.data(), large ? &joined : nullptr);
     }
   }
 };
@@ -133,9 +135,11 @@ bool run(const BoxCall& call, Interrupt& interrupt, double& total) {
         }
       });
       sum.store(sums);
-      if (call.value) call.value.write(begin, count, own.value.data(), false);
+      if (call.value) call.value.write(begin, count, own.value.data());
       if constexpr (Grad) own.write(call.grad, begin, count, own.grad, large);
     }
+    own.joined.finish();
+    own.narrow_joined.finish();
     totals[chunk] = simd::Sum<double>::merge(sums);
   });
   for (const double each : totals) total += each;
@@ -188,6 +192,7 @@ bool run_matrix(const BoxMatrixCall& call, Interrupt& interrupt) {
   const bool large = call.rows * call.columns * sizeof(T) >= stream_from;
   return for_each_chunk(units, call.threads, interrupt, [&](std::size_t unit, int) {
     alignas(simd::group_bytes) T through[wide];
+    Joined<T> joined;
     const std::size_t j0 = unit % across * wide, count = std::min(wide, call.columns - j0);
     for (std::size_t i = unit / across * tall; i < std::min(call.rows, (unit / across + 1) * tall); ++i) {
       const Box<V> row{V::all(a.column(0)[i]), V::all(a.column(1)[i]), V::all(a.column(2)[i]), V::all(a.column(3)[i])};
@@ -200,8 +205,9 @@ bool run_matrix(const BoxMatrixCall& call, Interrupt& interrupt) {
       } else {
         simd::for_each_pack<T>(count, [&](std::size_t j, auto, auto lanes) PYLOSS_INLINE_LAMBDA { lanes.store(to + j, score(j, lanes)); });
       }
-      if (!there) call.out.write(i * call.columns + j0, count, through, large);
+      if (!there) call.out.write(i * call.columns + j0, count, through, large ? &joined : nullptr);
     }
+    joined.finish();
   });
 }
 

@@ -183,6 +183,7 @@ bool drop(const View& x, double p, std::uint64_t seed, int threads, Interrupt& i
   return for_each_chunk(divide_up(size, chunk_elements), threads, interrupt, [&](std::size_t chunk, int) {
     alignas(simd::group_bytes) T scratch[2][block_elements];
     alignas(simd::group_bytes) std::uint32_t word[block_elements];
+    Joined<T> joined;
     for_each_block(chunk * chunk_elements, std::min((chunk + 1) * chunk_elements, size), [&](std::size_t begin, std::size_t count) {
       random::words(seed, random::Stream::uniform, begin, divide_up(count, random::batch) * random::batch, word);
       const T* const from = block_of(x, begin, count, scratch[0]);
@@ -192,8 +193,9 @@ bool drop(const View& x, double p, std::uint64_t seed, int threads, Interrupt& i
         const T kept = from[i] * scale;
         result[i] = word[i] >= kept_from ? kept : T{0};
       }
-      results.finish(begin, count, result);
+      results.finish(begin, count, result, joined);
     });
+    joined.finish();
   });
 }
 
@@ -254,6 +256,8 @@ bool combine(const std::vector<View>& rows, const Combination& combination, int 
     alignas(simd::group_bytes) double scratch[block_elements];
     alignas(simd::group_bytes) double sum[block_elements];
     alignas(simd::group_bytes) float rounded[block_elements];
+    Joined<float> narrow_joined;
+    Joined<double> wide_joined;
     const std::size_t end = std::min((chunk + 1) * combined_at_once, size);
     for_each_block(chunk * combined_at_once, end, [&](std::size_t begin, std::size_t count) {
       std::fill_n(sum, count, 0.0);
@@ -269,11 +273,13 @@ bool combine(const std::vector<View>& rows, const Combination& combination, int 
       for (std::size_t i = 0; i < count; ++i) sum[i] *= combination.scale;
       if (to.kind() == Kind::float32) {
         for (std::size_t i = 0; i < count; ++i) rounded[i] = static_cast<float>(sum[i]);
-        narrow.finish(begin, count, rounded);
+        narrow.finish(begin, count, rounded, narrow_joined);
       } else {
-        wide.finish(begin, count, sum);
+        wide.finish(begin, count, sum, wide_joined);
       }
     });
+    narrow_joined.finish();
+    wide_joined.finish();
   });
 }
 

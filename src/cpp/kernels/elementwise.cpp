@@ -23,14 +23,20 @@ class Scratch {
  public:
   static constexpr std::size_t lanes = simd::Sum<T>::size;
 
-  Scratch(std::size_t blocks, std::size_t terms) : blocks_(blocks * block_size<T>), sums_(terms * lanes) {}
+  Scratch(std::size_t blocks, std::size_t results, std::size_t terms)
+      : blocks_(blocks * block_size<T>), joined_(results), sums_(terms * lanes) {}
 
   T* block(std::size_t i) { return blocks_.data() + i * block_size<T>; }
+  Joined<T>& joined(std::size_t result) { return joined_[result]; }
   double* sums(std::size_t term) { return sums_.data() + term * lanes; }
   void clear() { std::fill(sums_.begin(), sums_.end(), 0.0); }
+  void finish() {
+    for (auto& each : joined_) each.finish();
+  }
 
  private:
   Buffer<T> blocks_;
+  std::vector<Joined<T>> joined_;
   std::vector<double> sums_;
 };
 
@@ -85,8 +91,8 @@ class Sink {
             .stream = final && large_};
   }
 
-  void finish(std::size_t begin, std::size_t size, const T* scratch) const {
-    if (view_ && !there_) view_.write(begin, size, scratch, large_);
+  void finish(std::size_t begin, std::size_t size, const T* scratch, Joined<T>& joined) const {
+    if (view_ && !there_) view_.write(begin, size, scratch, large_ ? &joined : nullptr);
   }
 
  private:
@@ -94,32 +100,6 @@ class Sink {
   bool large_;
   T* there_ = nullptr;
 };
-
-/// Results of a term as they come from the loss, and where they go once weighted.
-template <class T>
-struct Weighing {
-  const T* from;
-  Output<T> to;
-};
-
-/// Weighs a block. Weight 0 excludes an element, whatever its result. Adds up the first of `results`, the values.
-template <class T>
-void weigh(Input<T> weight, std::span<const Weighing<T>> results, std::size_t size, double* sums) {
-  using V = simd::Pack<T>;
-  simd::Sum<T> sum;  // of the block alone: a long run of equal numbers, whose roundings all go the same way, stays short
-  simd::for_each_pack<T>(size, [&](std::size_t i, auto place, auto lanes) PYLOSS_INLINE_LAMBDA {
-    const V w = weight.load(i, lanes);
-    const auto excluded = w == 0.0;
-    for (std::size_t k = 0; k < results.size(); ++k) {
-      const V weighted = select(excluded, 0.0, w * lanes.load(results[k].from + i));
-      if (k == 0) sum.add(place, weighted);
-      if (results[k].to.to) results[k].to.store(i, weighted, lanes);
-    }
-  });
-  double of_block[simd::Sum<T>::size];
-  sum.store(of_block);
-  for (std::size_t i = 0; i < simd::Sum<T>::size; ++i) sums[i] += of_block[i];
-}
 
 template <class T>
 bool run(std::span<const Component> components, const ElementwiseCall& call, Interrupt& interrupt, std::span<double> totals) {
@@ -138,23 +118,21 @@ bool run(std::span<const Component> components, const ElementwiseCall& call, Int
   const auto all = [](const auto& range, auto&& is) { return std::all_of(range.begin(), range.end(), is); };
   const auto in_place_already = [](const auto& each) { return each.in_place(); };
 
-  const bool weighs = call.weight || call.value;
   const bool in_place =
-      terms == 1 && !weighs && all(sources, in_place_already) && all(grad, in_place_already) && all(hess, in_place_already);
+      terms == 1 && all(sources, in_place_already) && value.in_place() && all(grad, in_place_already) && all(hess, in_place_already);
   const std::size_t step = in_place ? chunk_size : block_size<T>;
   const std::size_t results = 1 + grad.size() + hess.size();
   const std::size_t threads = std::clamp<std::size_t>(chunks, 1, static_cast<std::size_t>(std::max(call.threads, 1)));
   std::vector<Scratch<T>> scratch;
   scratch.reserve(threads);
-  for (std::size_t i = 0; i < threads; ++i) scratch.emplace_back(in_place ? 0 : sources.size() + 2 * results, terms);
+  for (std::size_t i = 0; i < threads; ++i) scratch.emplace_back(in_place ? 0 : sources.size() + results, results, terms);
   std::vector<double> sums(chunks * terms);
 
   const bool done = for_each_chunk(chunks, static_cast<int>(threads), interrupt, [&](std::size_t chunk, int thread) {
     Scratch<T>& own = scratch[static_cast<std::size_t>(thread)];
     const auto scratch_block = [&](std::size_t i) { return in_place ? nullptr : own.block(i); };
-    // Results as the caller wants them, and before they are weighed: the value, the gradients, the Hessians.
-    const auto scaled_block = [&](std::size_t result) { return scratch_block(sources.size() + result); };
-    const auto raw_block = [&](std::size_t result) { return scratch_block(sources.size() + results + result); };
+    // The value, the gradients, the Hessians.
+    const auto result_block = [&](std::size_t result) { return scratch_block(sources.size() + result); };
     own.clear();
     Block<T> block;
     const std::size_t end = std::min((chunk + 1) * chunk_size, size);
@@ -162,7 +140,7 @@ bool run(std::span<const Component> components, const ElementwiseCall& call, Int
       block.size = std::min(step, end - begin);
       const auto source = [&](std::size_t i) { return sources[i].block(begin, block.size, scratch_block(i)); };
       for (std::size_t i = 0; i < inputs; ++i) block.input[i] = source(i);
-      const Input<T> weight = weighs ? source(inputs) : Input<T>{};
+      if (call.weight) block.weight = source(inputs);
       std::size_t next = inputs + 1;
       for (std::size_t term = 0; term < terms; ++term) {
         const Entry<T>& entry = table[components[term].entry];
@@ -170,37 +148,22 @@ bool run(std::span<const Component> components, const ElementwiseCall& call, Int
         const double scale = call.scale[term];
         const bool first = term == 0, last = term + 1 == terms;
         const auto output = [&](const Sink<T>& sink, std::size_t result) {
-          return sink.block(begin, scaled_block(result), scale, first, last);
+          return sink.block(begin, result_block(result), scale, first, last);
         };
         block.surrogate = call.surrogate[term];
         // The memory would idle during the last of four terms (one thread: 14.8 instead of 10.8 ms).
         block.share = {.start = block_size<T> * sizeof(T) * term / terms, .pace = simd::group_bytes / terms};
-        const auto kernel = entry.kernel[static_cast<int>(call.want)];
-        if (weighs) {
-          Weighing<T> weighed[1 + 2 * max_gradients];
-          block.value = raw_block(0);
-          weighed[0] = {block.value, call.value ? output(value, 0) : Output<T>{}};
-          for (std::size_t k = 0; k < grad.size(); ++k) {
-            block.grad[k] = {.to = raw_block(1 + k)};
-            weighed[1 + k] = {block.grad[k].to, output(grad[k], 1 + k)};
-          }
-          for (std::size_t k = 0, result = 1 + grad.size(); k < hess.size(); ++k, ++result) {
-            block.hess[k] = {.to = raw_block(result)};
-            weighed[result] = {block.hess[k].to, output(hess[k], result)};
-          }
-          double unweighted[Scratch<T>::lanes] = {};
-          kernel(components[term].parameters.data(), block, unweighted);
-          weigh<T>(weight, std::span(weighed).first(results), block.size, own.sums(term));
-        } else {
-          for (std::size_t k = 0; k < grad.size(); ++k) block.grad[k] = output(grad[k], 1 + k);
-          for (std::size_t k = 0; k < hess.size(); ++k) block.hess[k] = output(hess[k], 1 + grad.size() + k);
-          kernel(components[term].parameters.data(), block, own.sums(term));
-        }
+        if (call.value) block.value = output(value, 0);
+        for (std::size_t k = 0; k < grad.size(); ++k) block.grad[k] = output(grad[k], 1 + k);
+        for (std::size_t k = 0; k < hess.size(); ++k) block.hess[k] = output(hess[k], 1 + grad.size() + k);
+        entry.kernel[static_cast<int>(call.want)](components[term].parameters.data(), block, own.sums(term));
       }
-      value.finish(begin, block.size, scaled_block(0));
-      for (std::size_t k = 0; k < grad.size(); ++k) grad[k].finish(begin, block.size, scaled_block(1 + k));
-      for (std::size_t k = 0; k < hess.size(); ++k) hess[k].finish(begin, block.size, scaled_block(1 + grad.size() + k));
+      value.finish(begin, block.size, result_block(0), own.joined(0));
+      for (std::size_t k = 0; k < grad.size(); ++k) grad[k].finish(begin, block.size, result_block(1 + k), own.joined(1 + k));
+      for (std::size_t k = 0; k < hess.size(); ++k)
+        hess[k].finish(begin, block.size, result_block(1 + grad.size() + k), own.joined(1 + grad.size() + k));
     }
+    own.finish();
     for (std::size_t term = 0; term < terms; ++term) sums[chunk * terms + term] = simd::Sum<T>::merge(own.sums(term));
   });
 
@@ -230,7 +193,7 @@ class Values final : public Columns {
     for (std::size_t term = 0; term < components_.size(); ++term) {
       const Entry<T>& entry = table[components_[term].entry];
       for (std::size_t i = inputs_; i < entry.inputs; ++i) at.input[i] = source(next++);
-      at.value = block(sources_.size() + term);
+      at.value = {.to = block(sources_.size() + term)};
       double sums[simd::Sum<T>::size] = {};
       entry.kernel[static_cast<int>(Want::value)](components_[term].parameters.data(), at, sums);
     }

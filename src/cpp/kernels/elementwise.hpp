@@ -31,14 +31,14 @@ struct Surrogate {
 template <class T>
 struct Block {
   std::size_t size = 0;
-  Input<T> input[max_inputs];
-  T* value = nullptr;  // the values one by one, if wanted
+  Input<T> input[max_inputs], weight;  // no weight: all count alike
   Surrogate surrogate;
+  Output<T> value;
   Output<T> grad[max_gradients], hess[max_gradients];  // by each input that has derivatives
   simd::Share share;
 };
 
-/// Adds the values to `sums`, one float64 for each lane of a group, and fills the outputs.
+/// Adds the weighted values to `sums`, one float64 for each lane of a group, and fills the outputs.
 template <class T>
 using Kernel = void (*)(const double* parameters, const Block<T>& block, double* sums);
 

@@ -26,11 +26,10 @@ PYLOSS_INLINE simd::Pack<T> load(const Block<T>& block, std::size_t i, Lanes lan
   return block.input[I].load(i, lanes);
 }
 
-/// Asks for what the loop will soon load of input I.
-template <std::size_t I, class T>
-PYLOSS_INLINE void prefetch(const Block<T>& block, std::size_t i) {
-  const Input<T>& input = block.input[I];
-  simd::prefetch_ahead(input.at, I < 2 ? i : i & input.mask, block.share);
+/// Asks for what the loop will soon load; `each` if the input has surely an element for each place.
+template <class T>
+PYLOSS_INLINE void prefetch(const Input<T>& input, bool each, const Block<T>& block, std::size_t i) {
+  simd::prefetch_ahead(input.at, each ? i : i & input.mask, block.share);
 }
 
 /// The derivative by input K of those that have derivatives.
@@ -53,22 +52,32 @@ consteval std::size_t gradients(std::index_sequence<I...>) {
   return gradients_of<const decltype(std::declval<const Loss&>()((static_cast<void>(I), std::declval<V>())...))>;
 }
 
+/// Flattened: a call for each pack would cost more than many a formula.
 template <Want want, class Loss, class T>
-void kernel(const double* parameters, const Block<T>& at, double* sums) {
+[[gnu::flatten]] void kernel(const double* parameters, const Block<T>& at, double* sums) {
   using V = simd::Pack<T>;
   const Loss loss = with_parameters<Loss>(parameters);
   const Block<T> block = at;  // a local copy: the stores below cannot change it, which the compiler now knows
   simd::SumOfFew<T> sum(sums);
+  const bool weighs = block.weight.at != nullptr;
   simd::for_each_pack<T>(block.size, [&](std::size_t i, auto place, auto lanes) PYLOSS_INLINE_LAMBDA {
     const auto terms = [&]<std::size_t... I>(std::index_sequence<I...>) PYLOSS_INLINE_LAMBDA {
-      if constexpr (place == 0) (prefetch<I>(block, i), ...);
+      if constexpr (place == 0) (prefetch(block.input[I], I < 2, block, i), ...);
       return loss(load<I>(block, i, lanes)...);
     }(std::make_index_sequence<arity<Loss, V>()>{});
-    sum.add(i, place, lanes.or_zero(terms.value));
-    if (block.value) lanes.store(block.value + i, terms.value);
+    V w = 1.0;
+    if (weighs) {
+      if constexpr (place == 0) prefetch(block.weight, false, block, i);
+      w = block.weight.load(i, lanes);
+    }
+    // Weight 0 excludes an element, whatever its result.
+    const auto weigh = [&](V result) PYLOSS_INLINE_LAMBDA { return weighs ? times_or_zero(w, result) : result; };
+    const V weighted = weigh(terms.value);
+    sum.add(i, place, lanes.or_zero(weighted));
+    if (block.value.to) block.value.store(i, weighted, lanes);
     [&]<std::size_t... K>(std::index_sequence<K...>) PYLOSS_INLINE_LAMBDA {
-      if constexpr (want >= Want::grad) (block.grad[K].store(i, by<K>(terms.grad), lanes), ...);
-      if constexpr (want >= Want::hess) (block.hess[K].store(i, block.surrogate(by<K>(terms.hess)), lanes), ...);
+      if constexpr (want >= Want::grad) (block.grad[K].store(i, weigh(by<K>(terms.grad)), lanes), ...);
+      if constexpr (want >= Want::hess) (block.hess[K].store(i, weigh(block.surrogate(by<K>(terms.hess))), lanes), ...);
     }(std::make_index_sequence<gradients_of<decltype(terms)>>{});
   });
   sum.store(sums);

@@ -192,6 +192,7 @@ bool spread(const GroupSpreadCall& call, Interrupt& interrupt) {
   return for_each_chunk(divide_up(size, chunk_elements), call.threads, interrupt, [&](std::size_t chunk, int) {
     alignas(simd::group_bytes) double factors[block_elements];
     alignas(simd::group_bytes) T scratch[2][block_elements];
+    Joined<T> grad_joined, hess_joined;
     CellReader reader(call.cells);
     if (!call.factor) std::fill_n(factors, block_elements, 1.0);
     for_each_block(chunk * chunk_elements, std::min((chunk + 1) * chunk_elements, size), [&](std::size_t begin, std::size_t count) {
@@ -213,9 +214,11 @@ bool spread(const GroupSpreadCall& call, Interrupt& interrupt) {
         });
       };
       if (!(there ? with_factor(there) : with_factor(factors))) return;  // changed since they were checked
-      grads.finish(begin, count, grad);
-      hesses.finish(begin, count, hess);
+      grads.finish(begin, count, grad, grad_joined);
+      hesses.finish(begin, count, hess, hess_joined);
     });
+    grad_joined.finish();
+    hess_joined.finish();
   });
 }
 

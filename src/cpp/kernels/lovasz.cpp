@@ -106,11 +106,13 @@ class Mask {
   bool write_gradient(const View& grad, std::size_t first, double scale, const Walk& walk) {
     const bool large = grad.size() * sizeof(T) >= stream_from;
     return walk(counts_.size(), [&](std::size_t chunk) {
+      Joined<T> joined;
       for_range(chunk, elements_, [&](std::size_t begin, std::size_t end) {
         T* const slopes = slopes_.data();
         for (std::size_t i = begin; i < end; ++i) slopes[i] = static_cast<T>(static_cast<double>(slopes[i]) * scale);
-        grad.write(first + begin, end - begin, slopes + begin, large);
+        grad.write(first + begin, end - begin, slopes + begin, large ? &joined : nullptr);
       });
+      joined.finish();
     });
   }
 
@@ -316,7 +318,7 @@ bool run(const LovaszCall& call, Interrupt& interrupt, double& total) {
     total += values[n];
     values[n] *= call.scale;
   }
-  if (call.value) call.value.write(0, call.samples, values.data(), false);
+  if (call.value) call.value.write(0, call.samples, values.data());
   return true;
 }
 

@@ -283,6 +283,7 @@ class Run {
       c = c + 1 == call_.classes ? 0 : c + 1;
     }
     const bool large = call_.grad.size() * sizeof(T) >= stream_from;
+    Joined<T> joined;
     for (; begin < end; begin += block_) {
       const std::size_t count = std::min(block_, end - begin);
       const T *const pred = read(call_.pred, begin, count, own.pred.data()), *const target =
@@ -292,12 +293,13 @@ class Run {
           large && there && period_ % simd::group<T> == 0 && reinterpret_cast<std::uintptr_t>(there) % simd::group_bytes == 0;
       const bool direct = there && (stream || !large);
       kernels_.find_gradient(pred, target, count, period_, own.beside.data(), own.inside.data(), stream, direct ? there : own.grad.data());
-      if (!direct) call_.grad.write(begin, count, own.grad.data(), large);
+      if (!direct) call_.grad.write(begin, count, own.grad.data(), large ? &joined : nullptr);
     }
+    joined.finish();
   }
 
   void write_values(std::size_t row, const double* values) const {
-    if (call_.value) call_.value.write(row * call_.classes, call_.classes, values, false);
+    if (call_.value) call_.value.write(row * call_.classes, call_.classes, values);
   }
 
   /// Every sample is summed up and differentiated at once, while it is in the cache.

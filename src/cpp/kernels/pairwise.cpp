@@ -308,7 +308,7 @@ bool write_all(const PairwiseCall& call, const Engine& engine, const View& out, 
     if (there) {
       std::copy(from, from + count, there + i * m + j);
     } else {
-      out.write(i * m + j, count, from, false);
+      out.write(i * m + j, count, from);
     }
   };
   return for_each_chunk(i_units * j_units, call.threads, interrupt, [&](std::size_t unit, int) {
@@ -345,7 +345,7 @@ bool write_all(const PairwiseCall& call, const Engine& engine, const View& out, 
           if (there) {
             std::copy(column, column + (end - i0), there + j * m + i0);
           } else {
-            out.write(j * m + i0, end - i0, column, false);
+            out.write(j * m + i0, end - i0, column);
           }
         }
       }

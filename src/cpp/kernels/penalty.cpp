@@ -53,6 +53,7 @@ bool run(const PenaltyCall& call, Interrupt& interrupt, double& value) {
   const bool done = for_each_chunk(chunks, call.threads, interrupt, [&](std::size_t chunk, int) {
     alignas(simd::group_bytes) T scratch[inputs + 2][few_elements];
     alignas(simd::group_bytes) double lane_sums[simd::Sum<T>::size] = {};
+    Joined<T> grad_joined, hess_joined;
     const std::size_t end = std::min((chunk + 1) * chunk_elements, size);
     for_each_block<few_elements>(chunk * chunk_elements, end, [&](std::size_t begin, std::size_t count) {
       std::array<const T*, inputs> at;
@@ -61,9 +62,11 @@ bool run(const PenaltyCall& call, Interrupt& interrupt, double& value) {
       T* const hess = stream_hess ? hesses.direct(begin) : hesses.block(begin, count, scratch[inputs + 1]);
       kernel<want, Loss, T>(loss, call.step, at, count, {.to = grad, .stream = stream_grad}, {.to = hess, .stream = stream_hess}, lane_sums,
                             std::make_index_sequence<inputs>{});
-      if (!stream_grad) grads.finish(begin, count, grad);
-      if (!stream_hess) hesses.finish(begin, count, hess);
+      if (!stream_grad) grads.finish(begin, count, grad, grad_joined);
+      if (!stream_hess) hesses.finish(begin, count, hess, hess_joined);
     });
+    grad_joined.finish();
+    hess_joined.finish();
     sums[chunk] = simd::Sum<T>::merge(lane_sums);
   });
   value = 0.0;

@@ -172,6 +172,9 @@ class Run {
       for (std::size_t row = first; row < std::min(call_.rows, first + rows_at_once_); ++row) {
         if (!find(row, unit % parts_, begin, count, thread)) return;
       }
+      Scratch& own = scratch_[static_cast<std::size_t>(thread)];
+      own.grad_joined.finish();
+      own.hess_joined.finish();
     });
     if (done) reduce(totals);
     return done;
@@ -182,6 +185,7 @@ class Run {
   struct Scratch {
     Buffer<T> pred, sample, grad, hess;
     Buffer<double> sums, by_grad, by_hess;
+    Joined<T> grad_joined, hess_joined;
 
     explicit Scratch(std::size_t part)
         : pred(part),
@@ -209,8 +213,8 @@ class Run {
         values_[(row * parts_ + part) * terms_ + k] = each * take(own, count, each * call_.scale[k]);
       }
     }
-    write(grads_, first, count, own.by_grad.data(), own.grad.data());
-    write(hesses_, first, count, own.by_hess.data(), own.hess.data());
+    write(grads_, first, count, own.by_grad.data(), own.grad.data(), own.grad_joined);
+    write(hesses_, first, count, own.by_hess.data(), own.hess.data(), own.hess_joined);
     return true;
   }
 
@@ -242,11 +246,11 @@ class Run {
     return simd::Sum<double>::merge(lane);
   }
 
-  static void write(const Results<T>& results, std::size_t first, std::size_t count, const double* from, T* scratch) {
+  static void write(const Results<T>& results, std::size_t first, std::size_t count, const double* from, T* scratch, Joined<T>& joined) {
     T* const to = results.block(first, count, scratch);
     if (!to) return;
     for (std::size_t i = 0; i < count; ++i) to[i] = static_cast<T>(from[i]);
-    results.finish(first, count, to);
+    results.finish(first, count, to, joined);
   }
 
   /// Adds up what the parts have left, in their order.
@@ -263,7 +267,7 @@ class Run {
           value += call_.scale[k] * sum.total();
         }
       }
-      if (call_.value) call_.value.write(first, count, written, false);
+      if (call_.value) call_.value.write(first, count, written);
     });
     for (std::size_t k = 0; k < terms_; ++k) totals[k] += all[k].total();
   }

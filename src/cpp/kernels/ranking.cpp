@@ -551,7 +551,7 @@ class Ranking {
   }
 
   static void write(const View& to, std::size_t begin, std::size_t count, const double* from) {
-    to.template write<double>(begin, count, from, false);
+    to.template write<double>(begin, count, from);
   }
   void write_scaled(const View& to, std::size_t begin, std::size_t count, double* from) const {
     for (std::size_t i = begin; i < begin + count; ++i) from[i] *= scale_;

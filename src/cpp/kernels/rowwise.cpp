@@ -337,7 +337,8 @@ class Worker {
       if (std::isfinite(lost_[k])) sums[k] += lost_[k];
     }
     outgoing_.finish();
-    outgoing_ = {};
+    grad_joined_.finish();
+    hess_joined_.finish();
   }
 
  private:
@@ -406,7 +407,7 @@ class Worker {
       }
       values[i - begin] = static_cast<T>(value);
     }
-    if (call_.value) call_.value.write(first, count, values, false);
+    if (call_.value) call_.value.write(first, count, values);
   }
 
   /// Adds the derivatives of a further component to those of the first ones.
@@ -483,8 +484,9 @@ class Worker {
     }
     reduce(first, 0, count, sums);
     if (call_.want == Want::value) return;
-    call_.grad.write(first * classes_, count * classes_, transposed_back(grad_.data(), count), streams_);
-    if (second_) call_.hess.write(first * classes_, count * classes_, transposed_back(hess_.data(), count), streams_);
+    call_.grad.write(first * classes_, count * classes_, transposed_back(grad_.data(), count), streams_ ? &grad_joined_ : nullptr);
+    if (second_)
+      call_.hess.write(first * classes_, count * classes_, transposed_back(hess_.data(), count), streams_ ? &hess_joined_ : nullptr);
   }
 
   /// Where in a tile the label's score of row i lies.
@@ -668,8 +670,7 @@ class Worker {
 
   void long_row(std::size_t row, std::size_t i, double* sums) {
     there_ = call_.scores.template side_by_side<T>(row * classes_, classes_);
-    T* const whole =
-        call_.want == Want::grad && alone() ? call_.grad.template side_by_side<T>(row * classes_, classes_) : nullptr;
+    T* const whole = call_.want == Want::grad && alone() ? call_.grad.template side_by_side<T>(row * classes_, classes_) : nullptr;
     bool derived = false;
     for (std::size_t k = 0; k < components_.size(); ++k) {
       if (left_out(k, i)) {
@@ -704,8 +705,8 @@ class Worker {
         derive_block(k, row, i, begin, size, more_grad_.data(), second_ ? more_hess_.data() : nullptr, false);
         add_component(size);
       }
-      call_.grad.write(first, size, grad_.data(), streams_);
-      if (second_) call_.hess.write(first, size, hess_.data(), streams_);
+      call_.grad.write(first, size, grad_.data(), streams_ ? &grad_joined_ : nullptr);
+      if (second_) call_.hess.write(first, size, hess_.data(), streams_ ? &hess_joined_ : nullptr);
     }
   }
 
@@ -863,6 +864,7 @@ class Worker {
   std::vector<std::unique_ptr<RowSums<T>>> sums_;  // of each component; null where it is of the softmax
   std::vector<LabelScore> label_scores_;           // of each component, if any has a margin
   Outgoing<T> outgoing_;
+  Joined<T> grad_joined_, hess_joined_;
   const T* next_tile_ = nullptr;  // fetched while a tile is being worked on
   const T* there_ = nullptr;      // the row that is being worked on, if its scores lie side by side
   Buffer<T> plain_, scores_, targets_, exponentials_, teacher_, grad_, leaving_, hess_, more_grad_, more_hess_;

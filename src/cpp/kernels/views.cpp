@@ -87,17 +87,6 @@ Element narrow(T a) {
   }
 }
 
-/// Copies past the caches; the ends that do not fill an aligned group go the ordinary way.
-template <class T>
-void stream_copy(T* to, const T* from, std::size_t count) {
-  using V = simd::Pack<T>;
-  std::size_t i = 0;
-  const std::size_t ahead = (-reinterpret_cast<std::uintptr_t>(to) % simd::group_bytes) / sizeof(T);
-  for (; i < std::min(ahead, count); ++i) to[i] = from[i];
-  for (; i + V::lanes <= count; i += V::lanes) simd::stream(to + i, V::load(from + i).v);
-  for (; i < count; ++i) to[i] = from[i];
-}
-
 }  // namespace
 
 View::View(void* data, Kind kind, std::vector<Axis> axes) : data_(static_cast<char*>(data)), kind_(kind), size_(1) {
@@ -177,12 +166,13 @@ void View::read(std::size_t begin, std::size_t count, T* to) const {
 }
 
 template <class T>
-void View::write(std::size_t begin, std::size_t count, const T* from, bool stream) const {
+void View::write(std::size_t begin, std::size_t count, const T* from, Joined<T>* joined) const {
   with_element(kind_, [&](auto element) {
     using Element = decltype(element);
     for_each_run(begin, count, [&](char* to, std::ptrdiff_t stride, std::size_t length) {
-      if (std::is_same_v<Element, T> && stream && stride == sizeof(T)) {
-        stream_copy(reinterpret_cast<T*>(to), from, length);
+      if (std::is_same_v<Element, T> && joined && stride == sizeof(T)) {
+        joined->start(reinterpret_cast<T*>(to));
+        joined->append(from, length);
       } else if (stride == sizeof(Element)) {
         for (std::size_t i = 0; i < length; ++i) {
           const Element a = narrow<Element>(from[i]);
@@ -202,7 +192,7 @@ void View::write(std::size_t begin, std::size_t count, const T* from, bool strea
 template void View::read(std::size_t, std::size_t, float*) const;
 template void View::read(std::size_t, std::size_t, double*) const;
 template void View::read(std::size_t, std::size_t, std::int64_t*) const;
-template void View::write(std::size_t, std::size_t, const float*, bool) const;
-template void View::write(std::size_t, std::size_t, const double*, bool) const;
+template void View::write(std::size_t, std::size_t, const float*, Joined<float>*) const;
+template void View::write(std::size_t, std::size_t, const double*, Joined<double>*) const;
 
 }  // namespace pyloss

@@ -6,6 +6,8 @@
 #include <type_traits>
 #include <vector>
 
+#include "joined.hpp"
+
 namespace pyloss {
 
 enum class Kind : int { float32, float64, float16, bfloat16, boolean, int8, int16, int32, int64, uint8, uint16, uint32, uint64 };
@@ -58,9 +60,9 @@ class View {
   /// Converts elements [begin, begin + count) to T.
   template <class T>
   void read(std::size_t begin, std::size_t count, T* to) const;
-  /// Converts `count` results from T, rounding once. `stream` goes past the caches where the layout allows.
+  /// Converts `count` results from T, rounding once. Past the caches where there is `joined` and the layout allows; the caller finishes it.
   template <class T>
-  void write(std::size_t begin, std::size_t count, const T* from, bool stream) const;
+  void write(std::size_t begin, std::size_t count, const T* from, Joined<T>* joined = nullptr) const;
 
  private:
   template <class Run>
