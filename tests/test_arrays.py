@@ -387,17 +387,45 @@ def test_gradient_of_more_than_two_to_31_elements():
         assert (grad[begin : begin + (1 << 28)] == 4).all()
 
 
-@pytest.mark.parametrize("size", [3_000_001, 1_500_000])
-def test_large_outputs_are_the_same_wherever_they_lie(size):
-    """Large results are streamed past the caches, which wants alignment."""
-    pred, target = (np.random.default_rng(i).standard_normal(size).astype(np.float32) for i in (0, 1))
-    loss = 0.5 * pl.Huber() + pl.MSE()
-    for each in (pl.Huber(), loss):
-        want = each.value_grad_hess(pred, target, reduction="sum")
-        memory = np.zeros((2, size + 16), np.float32)
-        for shift in (0, 1, 7):
-            out = memory[0, shift : shift + size], memory[1, shift : shift + size]
-            got = each.value_grad_hess(pred, target, reduction="sum", out=out)
-            assert_same_bits(got, want)
-    assert_array_equal(want[1][:1000], loss.value_and_grad(pred[:1000], target[:1000], reduction="sum")[1])
-    assert same_bits(want[1], loss.value_and_grad(pred, target, reduction="sum")[1])
+# What writes large results, of rows of 1000 numbers x and t with weights w.
+LARGE = {
+    "alone": lambda x, t, w, out: pl.Huber().value_and_grad(x, t, out=out[0]),
+    "weighted": lambda x, t, w, out: pl.Huber().value_grad_hess(x, t, weight=w, out=out),
+    "values": lambda x, t, w, out: pl.Huber().value_and_grad(x, t, weight=w, reduction="none", out=out[0]),
+    "a sum": lambda x, t, w, out: (0.5 * pl.Huber() + pl.MSE()).value_grad_hess(x, t, weight=w, out=out),
+    "by two inputs": lambda x, t, w, out: pl.GaussianNLL().value_and_grad(x, t, w + 1, out=out),
+    "classes": lambda x, t, w, out: pl.CrossEntropy().value_grad_hess(x, abs(t), weight=w[:, 0], out=out),
+    "few classes": lambda x, t, w, out: pl.CrossEntropy().value_grad_hess(
+        *(each.reshape(-1, 100, 10) for each in (x, abs(t))), out=tuple(each.reshape(-1, 100, 10) for each in out)
+    ),
+    "boxes": lambda x, t, w, out: pl.BoxIoU().value_and_grad(
+        *(each.reshape(-1, 250, 4) for each in (x, t)), out=out[0].reshape(-1, 250, 4)
+    ),
+    "masks": lambda x, t, w, out: pl.Dice().value_and_grad(abs(x), abs(t) > 1, out=out[0]),
+    "ordered": lambda x, t, w, out: pl.Lovasz().value_and_grad(x, t > 0, out=out[0]),
+    "penalty": lambda x, t, w, out: pl.ElasticNet(0.1, 0.2).value_grad_hess(x, out=out),
+    "dropout": lambda x, t, w, out: pl.dropout(x, out=out[0]),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("gap", [0, 5])
+@pytest.mark.parametrize("call", LARGE)
+def test_large_outputs_are_the_same_wherever_they_lie(call, gap, dtype):
+    """Large results leave past the caches, which wants alignment; nothing beside them is written."""
+    height = (9 << 20) // 1000 // np.dtype(dtype).itemsize
+    rng = np.random.default_rng(0)
+    x, t = (rng.standard_normal((height, 1000)).astype(dtype) for _ in range(2))
+    w = rng.integers(0, 3, x.shape).astype(dtype)
+    apart = np.full((2, height, 1000, 2), 7.0, dtype)[..., 0]
+    want = LARGE[call](x, t, w, tuple(apart))
+    for start in (0, 1, 4, 15):
+        memory = np.full((2, height * (1000 + gap) + 32), 7.0, dtype)
+        first = [-row.ctypes.data % 64 // row.itemsize + start for row in memory]
+        wide = [row[i : i + height * (1000 + gap)].reshape(height, -1) for row, i in zip(memory, first, strict=True)]
+        got = LARGE[call](x, t, w, tuple(each[:, :1000] for each in wide))
+        assert same_bits(got[0], want[0])
+        assert_array_equal([each[:, :1000] for each in wide], apart)
+        assert all((each[:, 1000:] == 7.0).all() for each in wide)
+        assert (np.concatenate([row[:i] for row, i in zip(memory, first, strict=True)]) == 7.0).all()
+        assert all((row[i + each.size :] == 7.0).all() for row, i, each in zip(memory, first, wide, strict=True))

@@ -164,7 +164,7 @@ class Plan {
       block.hess[0] = {.to = data<T>(py::detail::array_proxy(hess.ptr())), .scale = static_cast<T>(scale)};
     }
     double sums[simd::Sum<T>::size] = {};
-    elementwise_table<T>()[components_[0].entry].kernel[static_cast<int>(want)](components_[0].parameters.data(), block, sums);
+    run_block(elementwise_table<T>()[components_[0].entry], want, components_[0].parameters.data(), block, sums);
     const double value = simd::Sum<T>::merge(sums) * scale;
     if (want == Want::value) return py::float_(value);
     if (want == Want::grad) return py::make_tuple(value, std::move(grad));

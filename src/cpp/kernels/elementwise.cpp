@@ -156,7 +156,7 @@ bool run(std::span<const Component> components, const ElementwiseCall& call, Int
         if (call.value) block.value = output(value, 0);
         for (std::size_t k = 0; k < grad.size(); ++k) block.grad[k] = output(grad[k], 1 + k);
         for (std::size_t k = 0; k < hess.size(); ++k) block.hess[k] = output(hess[k], 1 + grad.size() + k);
-        entry.kernel[static_cast<int>(call.want)](components[term].parameters.data(), block, own.sums(term));
+        run_block(entry, call.want, components[term].parameters.data(), block, own.sums(term));
       }
       value.finish(begin, block.size, result_block(0), own.joined(0));
       for (std::size_t k = 0; k < grad.size(); ++k) grad[k].finish(begin, block.size, result_block(1 + k), own.joined(1 + k));
@@ -195,7 +195,7 @@ class Values final : public Columns {
       for (std::size_t i = inputs_; i < entry.inputs; ++i) at.input[i] = source(next++);
       at.value = {.to = block(sources_.size() + term)};
       double sums[simd::Sum<T>::size] = {};
-      entry.kernel[static_cast<int>(Want::value)](components_[term].parameters.data(), at, sums);
+      run_block(entry, Want::value, components_[term].parameters.data(), at, sums);
     }
     others_->read(begin, count);
   }
@@ -221,6 +221,43 @@ class Values final : public Columns {
 };
 
 }  // namespace
+
+template <class T>
+void run_block(const Entry<T>& entry, Want want, const double* parameters, Block<T> block, double* sums) {
+  constexpr std::size_t group = simd::group<T>;
+  const std::size_t whole = block.size / group * group, rest = block.size - whole;
+  const auto kernel = entry.kernel[static_cast<int>(want)];
+  block.size = whole;
+  kernel(parameters, block, sums);
+  if (rest == 0) return;
+  block.size = group;
+  T inputs[max_inputs][group], weight[group] = {};
+  for (std::size_t i = 0; i < entry.inputs; ++i) {
+    if (block.input[i].mask == 0) continue;
+    const T* const from = block.input[i].at + whole;
+    std::fill(std::copy_n(from, rest, inputs[i]), inputs[i] + group, *from);
+    block.input[i].at = inputs[i];
+  }
+  for (std::size_t i = 0; i < rest; ++i) weight[i] = block.weight.at ? block.weight.at[(whole + i) & block.weight.mask] : T{1};
+  block.weight = {weight};
+  std::array<Output<T>*, 1 + 2 * max_gradients> outputs{&block.value};
+  for (std::size_t k = 0; k < max_gradients; ++k) outputs[1 + k] = &block.grad[k], outputs[1 + max_gradients + k] = &block.hess[k];
+  T before[outputs.size()][group] = {}, result[outputs.size()][group], *to[outputs.size()];
+  for (std::size_t k = 0; k < outputs.size(); ++k) {
+    Output<T>& output = *outputs[k];
+    to[k] = output.to;
+    if (!output.to) continue;
+    if (output.add) std::copy_n(output.add + whole, rest, before[k]), output.add = before[k];
+    output.to = result[k], output.stream = false;
+  }
+  kernel(parameters, block, sums);
+  for (std::size_t k = 0; k < outputs.size(); ++k) {
+    if (to[k]) std::copy_n(result[k], rest, to[k] + whole);
+  }
+}
+
+template void run_block(const Entry<float>&, Want, const double*, Block<float>, double*);
+template void run_block(const Entry<double>&, Want, const double*, Block<double>, double*);
 
 std::unique_ptr<Columns> values_of(std::span<const Component> components, const ElementwiseCall& call, const std::vector<View>& others) {
   if (call.float64) return std::make_unique<Values<double>>(components, call, others);

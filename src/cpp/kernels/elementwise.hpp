@@ -38,7 +38,7 @@ struct Block {
   simd::Share share;
 };
 
-/// Adds the weighted values to `sums`, one float64 for each lane of a group, and fills the outputs.
+/// Adds the weighted values to `sums`, one float64 for each lane of a group, and fills the outputs. Of whole groups only.
 template <class T>
 using Kernel = void (*)(const double* parameters, const Block<T>& block, double* sums);
 
@@ -52,6 +52,11 @@ struct Entry {
 
 template <class T>
 std::span<const Entry<T>> elementwise_table();
+
+/// Runs a kernel over the whole groups of a block of any size, then over its last elements as a group whose others weigh nothing: a second
+/// loop for them in every kernel would be as much code again.
+template <class T>
+void run_block(const Entry<T>& entry, Want want, const double* parameters, Block<T> block, double* sums);
 
 /// A term of a sum of losses.
 struct Component {

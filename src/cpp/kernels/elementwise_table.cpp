@@ -52,15 +52,14 @@ consteval std::size_t gradients(std::index_sequence<I...>) {
   return gradients_of<const decltype(std::declval<const Loss&>()((static_cast<void>(I), std::declval<V>())...))>;
 }
 
-/// Flattened: a call for each pack would cost more than many a formula.
 template <Want want, class Loss, class T>
-[[gnu::flatten]] void kernel(const double* parameters, const Block<T>& at, double* sums) {
+void kernel(const double* parameters, const Block<T>& at, double* sums) {
   using V = simd::Pack<T>;
   const Loss loss = with_parameters<Loss>(parameters);
   const Block<T> block = at;  // a local copy: the stores below cannot change it, which the compiler now knows
   simd::SumOfFew<T> sum(sums);
   const bool weighs = block.weight.at != nullptr;
-  simd::for_each_pack<T>(block.size, [&](std::size_t i, auto place, auto lanes) PYLOSS_INLINE_LAMBDA {
+  simd::for_each_pack<T, true>(block.size, [&](std::size_t i, auto place, auto lanes) PYLOSS_INLINE_LAMBDA {
     const auto terms = [&]<std::size_t... I>(std::index_sequence<I...>) PYLOSS_INLINE_LAMBDA {
       if constexpr (place == 0) (prefetch(block.input[I], I < 2, block, i), ...);
       return loss(load<I>(block, i, lanes)...);

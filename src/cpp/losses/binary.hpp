@@ -101,7 +101,7 @@ struct AsymmetricFocal {
   double gamma_pos, gamma_neg, clip;
 
   template <class V>
-  Terms<V> operator()(V z, V target) const {
+  PYLOSS_INLINE Terms<V> operator()(V z, V target) const {
     const Logit<V> at(z);
     const V off = 1.0 - target;
     const Terms<V> on = positive(at, z), none = negative(at, z);

@@ -86,8 +86,8 @@ struct Lanes {
 };
 
 /// Calls body(i, place, lanes) for every pack: i is the index of its first element, place its number within its group (a constant).
-/// Whatever is behind the last full group comes as partial packs, so there is no scalar tail.
-template <class T, class Body>
+/// Whatever is behind the last full group comes as partial packs, so there is no scalar tail; `whole` where there is none for sure.
+template <class T, bool whole = false, class Body>
 PYLOSS_INLINE void for_each_pack(std::size_t size, Body&& body) {
   constexpr std::size_t lanes = Pack<T>::lanes, places = group<T> / lanes;
   const auto group_at = [&]<std::size_t... Place>(std::size_t i, auto lanes_at, std::index_sequence<Place...>) PYLOSS_INLINE_LAMBDA {
@@ -98,7 +98,7 @@ PYLOSS_INLINE void for_each_pack(std::size_t size, Body&& body) {
   for (; i + group<T> <= size; i += group<T>) {
     group_at(i, [](std::size_t) PYLOSS_INLINE_LAMBDA { return Lanes<T, false>{}; }, all);
   }
-  if (i < size) {
+  if (!whole && i < size) {
     const std::size_t rest = size - i;
     group_at(
         i,
