@@ -72,7 +72,7 @@ void kernel(const double* parameters, const Block<T>& at, double* sums) {
     // Weight 0 excludes an element, whatever its result.
     const auto weigh = [&](V result) PYLOSS_INLINE_LAMBDA { return weighs ? times_or_zero(w, result) : result; };
     const V weighted = weigh(terms.value);
-    sum.add(i, place, lanes.or_zero(weighted));
+    weighs ? sum.add_widened(i, place, weighted) : sum.add(i, place, weighted);
     if (block.value.to) block.value.store(i, weighted, lanes);
     [&]<std::size_t... K>(std::index_sequence<K...>) PYLOSS_INLINE_LAMBDA {
       if constexpr (want >= Want::grad) (block.grad[K].store(i, weigh(by<K>(terms.grad)), lanes), ...);

@@ -217,6 +217,15 @@ class SumOfFew {
     }
     if (i / group<T> % few == few - 1) flush(place);
   }
+  /// The same, but sums of float32 are not rounded to it.
+  template <std::size_t Place>
+  PYLOSS_INLINE void add_widened(std::size_t i, std::integral_constant<std::size_t, Place> place, Pack<T> a) {
+    if constexpr (sizeof(T) == 8) {
+      add(i, place, a);
+    } else {
+      sum_.add(place, a);
+    }
+  }
 
   PYLOSS_INLINE void store(double* to) {
     [&]<std::size_t... Place>(std::index_sequence<Place...>)
