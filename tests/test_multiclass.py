@@ -105,9 +105,10 @@ def test_rows_of_large_results_leave_whole(name, classes, start, gap, dtype):
     assert (memory[:first] == 7.0).all()
     assert (memory[first + wide.size :] == 7.0).all()
     assert (wide[:, classes:] == 7.0).all()
-    grad[:] = taken[0]
-    loss.value_and_grad(grad, *taken[1:], weight=weight[of_row], reduction="none", out=grad)
-    assert_array_equal(grad, want[of_row])
+    for own in range(len(inputs)):
+        grad[:] = taken[own]
+        loss.value_and_grad(*taken[:own], grad, *taken[own + 1 :], weight=weight[of_row], reduction="none", out=grad)
+        assert_array_equal(grad, want[of_row])
 
 
 # Hard values.

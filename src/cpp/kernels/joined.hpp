@@ -15,7 +15,7 @@ class Joined {
   using V = simd::Pack<T>;
 
  public:
-  /// What is appended from now on is for `to`.
+  /// What is appended from now on is for `to`, which is aligned to its elements.
   void start(T* to) {
     if (to == to_ + held_) return;
     finish();

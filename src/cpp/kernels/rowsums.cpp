@@ -36,8 +36,8 @@ class RowSumsOf final : public RowSums<T> {
   using Facts = RowFacts<V, leads>;
   using Adder = std::conditional_t<sizeof(T) == 4, simd::SumOfFew<T>, simd::Sum<T>>;
   static constexpr std::size_t places = tile_rows / V::lanes;
-  // Where add() derives, it keeps nothing for derive().
-  static_assert(!Loss::local || Loss::costs == 0 || Loss::factors == 0);
+  // spoilt() looks at one.
+  static_assert(!Loss::local || Loss::factors <= 1);
 
  public:
   explicit RowSumsOf(const double* parameters) : loss_(with_parameters<Loss>(parameters)) {}
@@ -141,8 +141,7 @@ class RowSumsOf final : public RowSums<T> {
   void reset(std::size_t classes, bool labels) {
     classes_ = static_cast<double>(classes);
     labels_ = labels;
-    for (std::size_t k = 0; k < Loss::leads; ++k)
-      std::fill_n(lead_[k], tile_rows, Loss::lead_kind == Lead::sum ? 0.0 : -simd::infinity<double>);
+    for (std::size_t k = 0; k < leads; ++k) std::fill_n(lead_[k], tile_rows, Loss::lead_kind == Lead::sum ? 0.0 : -simd::infinity<double>);
     clear_sums();
   }
 
@@ -222,12 +221,15 @@ class RowSumsOf final : public RowSums<T> {
     }
   }
 
-  /// Of rows in the caller's memory, what follows the block is mostly wanted next; elsewhere asking costs little.
-  template <bool labels>
-  static PYLOSS_INLINE void prefetch_what_follows(const RowBlock<T>& block, std::size_t at) {
-    simd::prefetch_ahead(block.x + at);
-    if constexpr (Loss::targets != Targets::none && !labels) simd::prefetch_ahead(block.target.at + at);
-    if constexpr (Loss::teacher) simd::prefetch_ahead(block.teacher + at);
+  /// Of rows in the caller's memory, the pass that reads a row first asks for what it will soon read; a later one, which has its block in
+  /// the cache, for what follows that. Elsewhere asking costs little.
+  template <bool first, bool labels>
+  static PYLOSS_INLINE void prefetch(const RowBlock<T>& block, std::size_t at) {
+    const auto ask = [&](const T* row)
+                         PYLOSS_INLINE_LAMBDA { first ? simd::prefetch_ahead(row + at) : __builtin_prefetch(row + block.size + at); };
+    ask(block.x);
+    if constexpr (Loss::targets != Targets::none && !labels) ask(block.target.at);
+    if constexpr (Loss::teacher) ask(block.teacher);
   }
 
   static PYLOSS_INLINE void add_to(Adder& sum, std::size_t at, auto place, V a) {
@@ -305,7 +307,7 @@ class RowSumsOf final : public RowSums<T> {
   }
 
   /// Adds up terms_of(at, lanes, element, facts, outgoing), of which there are `count`.
-  template <bool labels, std::size_t count, class Terms>
+  template <bool first, bool labels, std::size_t count, class Terms>
   PYLOSS_INLINE void sum_pass(RowBlock<T> block, Terms&& terms_of) {
     const bool tile = tile_;
     auto sums = adders<Adder, count>(sum_);
@@ -313,7 +315,7 @@ class RowSumsOf final : public RowSums<T> {
     walk<labels>(
         block, [&](std::size_t i) { return facts<V>(i); },
         [&](std::size_t at, auto place, auto lanes, const Element<V>& e, const Facts& row) PYLOSS_INLINE_LAMBDA {
-          if (place == 0 && !tile) prefetch_what_follows<labels>(block, at);
+          if (place == 0 && !tile) prefetch<first, labels>(block, at);
           const auto terms = terms_of(at, lanes, e, row, leaving);
           for (std::size_t s = 0; s < count; ++s) add_to(sums[s], at, place, lanes.or_zero(terms[s]));
         });
@@ -324,7 +326,7 @@ class RowSumsOf final : public RowSums<T> {
   template <bool labels>
   [[gnu::flatten]] void total_pass(const RowBlock<T>& block) {
     const Loss loss = loss_;
-    sum_pass<labels, Loss::totals>(
+    sum_pass<Loss::leads == 0, labels, Loss::totals>(
         block, [&](std::size_t, auto, const Element<V>& e, const Facts& row, Outgoing<T>& leaving) PYLOSS_INLINE_LAMBDA {
           leaving.step();
           return loss.total(e, row);
@@ -336,7 +338,7 @@ class RowSumsOf final : public RowSums<T> {
     const Loss loss = loss_;
     const V scale = scale_[0];
     T* const grad = block.grad;
-    sum_pass<labels, Loss::sums>(
+    sum_pass<Loss::leads + Loss::totals == 0, labels, Loss::sums>(
         block, [&](std::size_t at, auto lanes, const Element<V>& e, const Facts& row, Outgoing<T>& leaving) PYLOSS_INLINE_LAMBDA {
           const auto known = costly(loss, e, row);
           if constexpr (where == Derive::later) {

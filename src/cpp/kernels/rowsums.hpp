@@ -47,7 +47,7 @@ class RowSums {
   virtual bool has_lead() const = 0;
   virtual bool has_totals() const = 0;
   virtual bool has_teacher() const = 0;
-  /// Whether derivatives need nothing of the whole row, but must be NaN where its value is.
+  /// Whether derivatives need nothing of the whole row, but to be NaN if it is spoilt().
   virtual bool local() const = 0;
   /// Whether of rows with a label no element but the label's is to be added.
   virtual bool label_alone() const = 0;
@@ -66,7 +66,7 @@ class RowSums {
   virtual void add_label() = 0;
   virtual void finish() = 0;
   virtual double value(std::size_t i) const = 0;
-  /// Of a single row whose derivatives add() has put in their place: whether they must be NaN instead.
+  /// Of a single row whose derivatives add() has put in their place: whether all must be NaN instead.
   virtual bool spoilt() const = 0;
   /// `hess` may be null.
   virtual void derive(const RowBlock<T>& block, T* grad, T* hess) const = 0;

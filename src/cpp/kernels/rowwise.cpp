@@ -81,7 +81,7 @@ void scan(RunningRow& row, const T* x, Input<T> target, std::size_t size, T* kep
   std::array<V, simd::group<T> / V::lanes> few;
   few.fill(0.0);
   for_each_pack<T>(size, [&](std::size_t i, auto place, auto lanes) PYLOSS_INLINE_LAMBDA {
-    if constexpr (place == 0) simd::prefetch_ahead(x + i);
+    if constexpr (place == 0) __builtin_prefetch(x + size + i);
     leaving.step();
     const V below = below_max(lanes.load(x + i), max, finite), e = exp_nonpositive(below);
     if (kept) lanes.store(kept + i, e);
