@@ -223,13 +223,14 @@ class Values final : public Columns {
 }  // namespace
 
 template <class T>
-void run_block(const Entry<T>& entry, Want want, const double* parameters, Block<T> block, double* sums) {
+void run_block(const Entry<T>& entry, Want want, const double* parameters, const Block<T>& all, double* sums) {
   constexpr std::size_t group = simd::group<T>;
-  const std::size_t whole = block.size / group * group, rest = block.size - whole;
+  const std::size_t whole = all.size / group * group, rest = all.size - whole;
   const auto kernel = entry.kernel[static_cast<int>(want)];
+  if (rest == 0) return kernel(parameters, all, sums);  // without a copy, which would wait for the stores of its parts
+  Block<T> block = all;
   block.size = whole;
   kernel(parameters, block, sums);
-  if (rest == 0) return;
   block.size = group;
   T inputs[max_inputs][group], weight[group] = {};
   for (std::size_t i = 0; i < entry.inputs; ++i) {
@@ -256,8 +257,8 @@ void run_block(const Entry<T>& entry, Want want, const double* parameters, Block
   }
 }
 
-template void run_block(const Entry<float>&, Want, const double*, Block<float>, double*);
-template void run_block(const Entry<double>&, Want, const double*, Block<double>, double*);
+template void run_block(const Entry<float>&, Want, const double*, const Block<float>&, double*);
+template void run_block(const Entry<double>&, Want, const double*, const Block<double>&, double*);
 
 std::unique_ptr<Columns> values_of(std::span<const Component> components, const ElementwiseCall& call, const std::vector<View>& others) {
   if (call.float64) return std::make_unique<Values<double>>(components, call, others);

@@ -56,7 +56,7 @@ std::span<const Entry<T>> elementwise_table();
 /// Runs a kernel over the whole groups of a block of any size, then over its last elements as a group whose others weigh nothing: a second
 /// loop for them in every kernel would be as much code again.
 template <class T>
-void run_block(const Entry<T>& entry, Want want, const double* parameters, Block<T> block, double* sums);
+void run_block(const Entry<T>& entry, Want want, const double* parameters, const Block<T>& block, double* sums);
 
 /// A term of a sum of losses.
 struct Component {
