@@ -387,6 +387,22 @@ def test_gradient_of_more_than_two_to_31_elements():
         assert (grad[begin : begin + (1 << 28)] == 4).all()
 
 
+@pytest.mark.parametrize("size", [3_000_001, 1_500_000])
+def test_large_outputs_of_any_size(size):
+    """What does not fill a group, and what pyloss itself allocates, is as in small calls."""
+    pred, target = (np.random.default_rng(i).standard_normal(size).astype(np.float32) for i in (0, 1))
+    loss = 0.5 * pl.Huber() + pl.MSE()
+    for each in (pl.Huber(), loss):
+        want = each.value_grad_hess(pred, target, reduction="sum")
+        memory = np.zeros((2, size + 16), np.float32)
+        for shift in (0, 1, 7):
+            out = memory[0, shift : shift + size], memory[1, shift : shift + size]
+            got = each.value_grad_hess(pred, target, reduction="sum", out=out)
+            assert_same_bits(got, want)
+    assert_array_equal(want[1][:1000], loss.value_and_grad(pred[:1000], target[:1000], reduction="sum")[1])
+    assert same_bits(want[1], loss.value_and_grad(pred, target, reduction="sum")[1])
+
+
 # What writes large results, of rows of 1000 numbers x and t with weights w.
 LARGE = {
     "alone": lambda x, t, w, out: pl.Huber().value_and_grad(x, t, out=out[0]),

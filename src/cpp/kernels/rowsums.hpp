@@ -10,6 +10,7 @@
 
 namespace pyloss {
 
+/// Where the pass that adds up a row also puts its derivatives, if anywhere.
 enum class Derive { later, in_place, outgoing };
 
 /// Elements [begin, begin + size) of a row, or a whole tile of rows, of which class c of row i lies at c * tile_rows + i. `teacher` is null

@@ -307,7 +307,7 @@ class Worker {
         rows_(components.size() * tile_rows) {
     const std::size_t block = tiled_ ? classes_ * tile_rows : std::min(classes_, row_block<T>);
     for (auto* buffer : {&plain_, &scores_, &targets_, &exponentials_, &grad_, &leaving_, &hess_, &more_grad_, &more_hess_})
-      *buffer = Buffer<T>(block + simd::group<T>);
+      *buffer = Buffer<T>(block);
     for (const RowComponent& component : components) {
       const RowEntry& entry = table_[component.entry];
       transforms_.emplace_back(component, entry.label_scores != nullptr);
