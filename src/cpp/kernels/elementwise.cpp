@@ -13,9 +13,12 @@ namespace {
 constexpr std::size_t chunk_size = 32768;
 
 /// Elements that pass through scratch at a time. Small, so that the memory is never idle for long while a block is in the cache
-/// (measured with a sum of two losses: 2 KiB took 5 % longer, 4 KiB 10 %, and so did 512 bytes).
+/// (measured with a sum of two losses: 2 KiB took 5 % longer, 4 KiB 10 %, and so did 512 bytes); but where nothing is stored, terms only
+/// read, and calling them costs more than that (five losses: 1 KiB took 10 % longer than 4).
 template <class T>
-constexpr std::size_t block_size = 1024 / sizeof(T);
+constexpr std::size_t block_size(bool stores) {
+  return (stores ? 1024 : 4096) / sizeof(T);
+}
 
 /// What one thread needs of its own: blocks of T, and the sums of each term of a chunk.
 template <class T>
@@ -23,10 +26,10 @@ class Scratch {
  public:
   static constexpr std::size_t lanes = simd::Sum<T>::size;
 
-  Scratch(std::size_t blocks, std::size_t results, std::size_t terms)
-      : blocks_(blocks * block_size<T>), joined_(results), sums_(terms * lanes) {}
+  Scratch(std::size_t blocks, std::size_t block_size, std::size_t results, std::size_t terms)
+      : block_size_(block_size), blocks_(blocks * block_size), joined_(results), sums_(terms * lanes) {}
 
-  T* block(std::size_t i) { return blocks_.data() + i * block_size<T>; }
+  T* block(std::size_t i) { return blocks_.data() + i * block_size_; }
   Joined<T>& joined(std::size_t result) { return joined_[result]; }
   double* sums(std::size_t term) { return sums_.data() + term * lanes; }
   void clear() { std::fill(sums_.begin(), sums_.end(), 0.0); }
@@ -35,6 +38,7 @@ class Scratch {
   }
 
  private:
+  std::size_t block_size_;
   Buffer<T> blocks_;
   std::vector<Joined<T>> joined_;
   std::vector<double> sums_;
@@ -120,12 +124,13 @@ bool run(std::span<const Component> components, const ElementwiseCall& call, Int
 
   const bool in_place =
       terms == 1 && all(sources, in_place_already) && value.in_place() && all(grad, in_place_already) && all(hess, in_place_already);
-  const std::size_t step = in_place ? chunk_size : block_size<T>;
+  const std::size_t block_size = pyloss::block_size<T>(call.value || !grad.empty() || !hess.empty());
+  const std::size_t step = in_place ? chunk_size : block_size;
   const std::size_t results = 1 + grad.size() + hess.size();
   const std::size_t threads = std::clamp<std::size_t>(chunks, 1, static_cast<std::size_t>(std::max(call.threads, 1)));
   std::vector<Scratch<T>> scratch;
   scratch.reserve(threads);
-  for (std::size_t i = 0; i < threads; ++i) scratch.emplace_back(in_place ? 0 : sources.size() + results, results, terms);
+  for (std::size_t i = 0; i < threads; ++i) scratch.emplace_back(in_place ? 0 : sources.size() + results, block_size, results, terms);
   std::vector<double> sums(chunks * terms);
 
   const bool done = for_each_chunk(chunks, static_cast<int>(threads), interrupt, [&](std::size_t chunk, int thread) {
@@ -152,7 +157,7 @@ bool run(std::span<const Component> components, const ElementwiseCall& call, Int
         };
         block.surrogate = call.surrogate[term];
         // The memory would idle during the last of four terms (one thread: 14.8 instead of 10.8 ms).
-        block.share = {.start = block_size<T> * sizeof(T) * term / terms, .pace = simd::group_bytes / terms};
+        block.share = {.start = block_size * sizeof(T) * term / terms, .pace = simd::group_bytes / terms};
         if (call.value) block.value = output(value, 0);
         for (std::size_t k = 0; k < grad.size(); ++k) block.grad[k] = output(grad[k], 1 + k);
         for (std::size_t k = 0; k < hess.size(); ++k) block.hess[k] = output(hess[k], 1 + grad.size() + k);
