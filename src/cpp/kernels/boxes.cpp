@@ -2,38 +2,60 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 #include <vector>
 
 #include "../losses/registry.hpp"
 #include "buffer.hpp"
+#include "outgoing.hpp"
 
 namespace pyloss {
 
 namespace {
 
-/// Boxes that pass through scratch at a time, and those that one thread takes, whatever the number of threads.
-constexpr std::size_t block_size = 256, chunk_size = 8192;
-
-/// Boxes coordinate by coordinate, as the formulas read them.
+/// Boxes that pass through scratch at a time: those that come next, which are asked for meanwhile, find place beside them in the first
+/// cache.
 template <class T>
-class Columns {
- public:
-  explicit Columns(std::size_t size) : size_(divide_up(size, simd::group<T>) * simd::group<T>), data_(4 * size_) {}
+constexpr std::size_t block_size = 1024 / sizeof(T);
+/// Boxes that one thread takes at a time, whatever the number of threads.
+constexpr std::size_t chunk_size = 8192;
 
-  T* column(std::size_t i) const { return data_.data() + i * size_; }
+/// Four columns, a coordinate of some boxes each, `stride` apart.
+template <class T>
+struct Columns {
+  T* first;
+  std::size_t stride;
 
+  PYLOSS_INLINE T* column(std::size_t i) const { return first + i * stride; }
+
+  template <class V>
+  PYLOSS_INLINE Box<V> load(std::size_t i) const {
+    Box<V> box;
+    simd::load_as(column(0) + i, box.x1), simd::load_as(column(1) + i, box.y1);
+    simd::load_as(column(2) + i, box.x2), simd::load_as(column(3) + i, box.y2);
+    return box;
+  }
   template <class Lanes>
   PYLOSS_INLINE Box<simd::Pack<T>> load(std::size_t i, Lanes lanes) const {
     return {lanes.load(column(0) + i), lanes.load(column(1) + i), lanes.load(column(2) + i), lanes.load(column(3) + i)};
   }
-  template <class Lanes>
-  PYLOSS_INLINE void store(std::size_t i, const Box<simd::Pack<T>>& box, Lanes lanes) const {
-    lanes.store(column(0) + i, box.x1), lanes.store(column(1) + i, box.y1);
-    lanes.store(column(2) + i, box.x2), lanes.store(column(3) + i, box.y2);
+  template <class V>
+  PYLOSS_INLINE void store(std::size_t i, const Box<V>& box) const {
+    simd::store_as(column(0) + i, box.x1), simd::store_as(column(1) + i, box.y1);
+    simd::store_as(column(2) + i, box.x2), simd::store_as(column(3) + i, box.y2);
   }
+};
+
+/// Boxes coordinate by coordinate, as the formulas read them.
+template <class T>
+class Boxes {
+ public:
+  explicit Boxes(std::size_t size) : stride_(divide_up(size, simd::group<T>) * simd::group<T>), data_(4 * stride_) {}
+
+  Columns<T> columns() const { return {data_.data(), stride_}; }
 
  private:
-  std::size_t size_;
+  std::size_t stride_;
   Buffer<T> data_;
 };
 
@@ -56,114 +78,133 @@ PYLOSS_INLINE Box<V> carried_back(BoxFormat format, const Box<V>& slope) {
 
 /// Boxes side by side, as four columns.
 template <class T>
-void take_apart(const T* from, std::size_t count, const Columns<double>& to) {
-  simd::prefetch_ahead(from, 4 * count);
-  double *const x1 = to.column(0), *const y1 = to.column(1), *const x2 = to.column(2), *const y2 = to.column(3);
+void take_apart(const T* from, std::size_t count, Columns<T> to) {
+  T *const x1 = to.column(0), *const y1 = to.column(1), *const x2 = to.column(2), *const y2 = to.column(3);
+  PYLOSS_INDEPENDENT
   for (std::size_t i = 0; i < count; ++i) x1[i] = from[4 * i], y1[i] = from[4 * i + 1], x2[i] = from[4 * i + 2], y2[i] = from[4 * i + 3];
 }
 
 /// Four columns as boxes side by side.
 template <class T>
-void put_together(const Columns<double>& from, std::size_t count, T* to) {
-  const auto put = [&](std::size_t k, std::size_t i) PYLOSS_INLINE_LAMBDA { to[4 * i + k] = static_cast<T>(from.column(k)[i]); };
-  for (std::size_t i = 0; i < count; ++i) put(0, i), put(1, i), put(2, i), put(3, i);
+void put_together(Columns<T> from, std::size_t count, T* to) {
+  const T *const x1 = from.column(0), *const y1 = from.column(1), *const x2 = from.column(2), *const y2 = from.column(3);
+  PYLOSS_INDEPENDENT
+  for (std::size_t i = 0; i < count; ++i) to[4 * i] = x1[i], to[4 * i + 1] = y1[i], to[4 * i + 2] = x2[i], to[4 * i + 3] = y2[i];
 }
 
-/// What one thread needs of its own.
+/// What one thread needs of its own: columns of T, the type of the corners and slopes.
+template <class T>
 struct Scratch {
-  Columns<double> pred{block_size}, target{block_size}, grad{block_size};
-  Buffer<double> rows{4 * block_size}, weight{block_size}, value{block_size};
-  Buffer<float> narrow_rows{4 * block_size};
-  Joined<double> joined;
-  Joined<float> narrow_joined;
+  static constexpr std::size_t block = block_size<T>;
 
-  /// Reads boxes [begin, begin + count).
-  void read(const View& view, std::size_t begin, std::size_t count, const Columns<double>& to) {
-    if (const float* const floats = view.side_by_side<float>(4 * begin, 4 * count)) return take_apart(floats, count, to);
-    const double* from = view.side_by_side<double>(4 * begin, 4 * count);
-    if (!from) view.read(4 * begin, 4 * count, rows.data()), from = rows.data();
-    take_apart(from, count, to);
+  Buffer<T> corners{12 * block}, rows{4 * block}, leaving{4 * block};
+  Buffer<double> weight{block}, value{block};
+  Outgoing<T> outgoing;
+
+  /// Of pred, target and the slopes; a stride that the compiler knows, so that each takes one register of the loop.
+  Columns<T> columns(std::size_t i) const { return {corners.data() + i * 4 * block, block}; }
+
+  /// Reads boxes [begin, begin + count). Returns where they lie if that is as T side by side, otherwise null.
+  const T* read(const View& view, std::size_t begin, std::size_t count, Columns<T> to) {
+    const T* const there = view.side_by_side<T>(4 * begin, 4 * count);
+    if (!there) view.read(4 * begin, 4 * count, rows.data());
+    take_apart(there ? there : rows.data(), count, to);
+    return there;
   }
 
-  void write(const View& view, std::size_t begin, std::size_t count, const Columns<double>& from, bool large) {
-    if (view.kind() == Kind::float32) {
-      put_together(from, count, narrow_rows.data());
-      view.write(4 * begin, 4 * count, narrow_rows.data(), large ? &narrow_joined : nullptr);
-    } else {
-      put_together(from, count, rows.data());
-      view.write(4 * begin, 4 * count, rows.data(), large ? &joined : nullptr);
-    }
+  /// Large results leave while the next ones are computed.
+  void write(const View& view, std::size_t begin, std::size_t count, Columns<T> from, bool large) {
+    T* const there = view.side_by_side<T>(4 * begin, 4 * count);
+    put_together(from, count, there && !large ? there : rows.data());
+    if (!there) return view.write(4 * begin, 4 * count, rows.data());
+    if (!large) return;
+    outgoing.start(there, rows.data(), 4 * count);
+    std::swap(rows, leaving);
   }
 };
 
+/// Asks for the lines of some numbers.
+template <std::size_t count, class T>
+PYLOSS_INLINE void ask_for(const T* from) {
+  for (std::size_t k = 0; k < count; k += simd::group<T>) __builtin_prefetch(from + k);
+}
+
 /// In float64, whatever the type of the boxes: no difference or area of float32 is rounded much or overflows, and memory is as slow.
-template <class Loss, bool Grad>
+/// Columns are of T, float where all boxes are of float32; `plain` boxes are corners.
+template <class T, class Loss, bool Grad, bool plain>
 bool run(const BoxCall& call, Interrupt& interrupt, double& total) {
   using V = simd::Pack<double>;
   const Loss loss{{call.eps}};
   const std::size_t chunks = divide_up(call.boxes, chunk_size);
-  const bool large = Grad && 4 * call.boxes * (call.grad.kind() == Kind::float64 ? sizeof(double) : sizeof(float)) >= stream_from;
+  const bool large = Grad && 4 * call.boxes * sizeof(T) >= stream_from;
+  const V scale = call.scale, downhill = -call.scale;
   std::vector<double> totals(chunks);
-  std::vector<Scratch> scratch(std::clamp<std::size_t>(chunks, 1, static_cast<std::size_t>(std::max(call.threads, 1))));
+  std::vector<Scratch<T>> scratch(std::clamp<std::size_t>(chunks, 1, static_cast<std::size_t>(std::max(call.threads, 1))));
   const bool done = for_each_chunk(chunks, static_cast<int>(scratch.size()), interrupt, [&](std::size_t chunk, int thread) {
-    Scratch& own = scratch[static_cast<std::size_t>(thread)];
+    Scratch<T>& own = scratch[static_cast<std::size_t>(thread)];
+    const Columns<T> preds = own.columns(0), targets = own.columns(1), grads = own.columns(2);
+    double *const weight = own.weight.data(), *const values = call.value ? own.value.data() : nullptr;
     alignas(simd::group_bytes) double sums[simd::Sum<double>::size] = {};
     const std::size_t end = std::min(call.boxes, (chunk + 1) * chunk_size);
-    for (std::size_t begin = chunk * chunk_size; begin < end; begin += block_size) {
-      const std::size_t count = std::min(block_size, end - begin);
-      own.read(call.pred, begin, count, own.pred);
-      own.read(call.target, begin, count, own.target);
+    for (std::size_t begin = chunk * chunk_size; begin < end; begin += block_size<T>) {
+      const std::size_t count = std::min(block_size<T>, end - begin), whole = divide_up(count, simd::group<double>) * simd::group<double>;
+      const T* const pred = own.read(call.pred, begin, count, preds);
+      const T* const target = own.read(call.target, begin, count, targets);
       if (call.weight) {
-        call.weight.read(begin, count, own.weight.data());
+        call.weight.read(begin, count, weight);
       } else {
-        std::fill_n(own.weight.data(), count, 1.0);
+        std::fill_n(weight, count, 1.0);
       }
+      std::fill_n(weight + count, whole - count, 0.0);  // of what are no boxes
       simd::Sum<double> sum(sums);
-      simd::for_each_pack<double>(count, [&](std::size_t i, auto place, auto lanes) PYLOSS_INLINE_LAMBDA {
-        const auto at = loss(corners(call.format, own.pred.load(i, lanes)), corners(call.format, own.target.load(i, lanes)));
-        const V w = lanes.load(own.weight.data() + i);
-        // Lanes that are no boxes have weight 0.
+      Outgoing<T> leaving = own.outgoing;  // a local copy: the loop's stores cannot change it
+      simd::for_each_pack<double, true>(whole, [&](std::size_t i, auto place, auto lanes) PYLOSS_INLINE_LAMBDA {
+        constexpr std::size_t numbers = 4 * V::lanes;  // of a pack of boxes
+        if (pred) ask_for<numbers>(pred + 4 * (block_size<T> + i));
+        if (target) ask_for<numbers>(target + 4 * (block_size<T> + i));
+        const BoxFormat format = plain ? BoxFormat::xyxy : call.format;
+        const auto at = loss(corners(format, preds.template load<V>(i)), corners(format, targets.template load<V>(i)));
+        const V w = lanes.load(weight + i);
         const auto excluded = w == 0.0;
         const V value = select(excluded, 0.0, w * (1.0 - at.score));
         sum.add(place, value);
-        if (call.value) lanes.store(own.value.data() + i, value * call.scale);
+        if (values) lanes.store(values + i, value * scale);
         if constexpr (Grad) {
-          const V factor = w * -call.scale;
-          const Box<V> slope = carried_back(call.format, at.slope);
+          const V factor = w * downhill;
+          const Box<V> slope = carried_back(format, at.slope);
           const auto scaled = [&](V each) PYLOSS_INLINE_LAMBDA { return select(excluded, 0.0, factor * each); };
-          own.grad.store(i, {scaled(slope.x1), scaled(slope.y1), scaled(slope.x2), scaled(slope.y2)}, lanes);
+          for (std::size_t k = 0; k < numbers; k += simd::Pack<T>::lanes) leaving.step();
+          grads.store(i, Box<V>{scaled(slope.x1), scaled(slope.y1), scaled(slope.x2), scaled(slope.y2)});
         }
       });
+      own.outgoing = leaving;
       sum.store(sums);
-      if (call.value) call.value.write(begin, count, own.value.data());
-      if constexpr (Grad) own.write(call.grad, begin, count, own.grad, large);
+      if (values) call.value.write(begin, count, values);
+      if constexpr (Grad) own.write(call.grad, begin, count, grads, large);
     }
-    own.joined.finish();
-    own.narrow_joined.finish();
+    own.outgoing.finish();
     totals[chunk] = simd::Sum<double>::merge(sums);
   });
   for (const double each : totals) total += each;
   return done;
 }
 
-/// All boxes as columns of T, multiplied by `scale`; `largest` finds what to scale by.
+/// All boxes in columns of T, multiplied by `scale`; `largest` finds what to scale by.
 template <class T>
-Columns<T> columns_of(const View& view, std::size_t count, BoxFormat format, double scale, double* largest) {
+Boxes<T> boxes_of(const View& view, std::size_t count, BoxFormat format, double scale, double* largest) {
   using V = simd::Pack<double>;
-  Scratch own;
-  Columns<T> to(largest ? 0 : count);
-  for (std::size_t begin = 0; begin < count; begin += block_size) {
-    const std::size_t some = std::min(block_size, count - begin);
-    own.read(view, begin, some, own.pred);
-    simd::for_each_pack<double>(some, [&](std::size_t i, auto, auto lanes) PYLOSS_INLINE_LAMBDA {
-      const Box<V> box = corners(format, own.pred.load(i, lanes));
-      own.pred.store(i, {box.x1 * scale, box.y1 * scale, box.x2 * scale, box.y2 * scale}, lanes);
-    });
+  Scratch<double> own;
+  const Columns<double> corner = own.columns(0);
+  Boxes<T> to(largest ? 0 : count);
+  for (std::size_t begin = 0; begin < count; begin += block_size<double>) {
+    const std::size_t some = std::min(block_size<double>, count - begin);
+    own.read(view, begin, some, corner);
+    for (std::size_t i = 0; i < some; i += V::lanes) corner.store(i, corners(format, corner.load<V>(i)));
     for (std::size_t k = 0; k < 4; ++k) {
       for (std::size_t i = 0; i < some; ++i) {
-        const double at = own.pred.column(k)[i];
+        const double at = corner.column(k)[i] * scale;
         if (!largest) {
-          to.column(k)[begin + i] = static_cast<T>(at);
+          to.columns().column(k)[begin + i] = static_cast<T>(at);
         } else if (std::abs(at) > *largest && std::isfinite(at)) {
           *largest = std::abs(at);
         }
@@ -179,13 +220,14 @@ bool run_matrix(const BoxMatrixCall& call, Interrupt& interrupt) {
   const Loss loss{{0.0}};
   // Scores do not depend on the unit of length: one in which no area overflows or vanishes, a power of 2.
   double largest = 0.0;
-  columns_of<T>(call.a, call.rows, call.format, 1.0, &largest);
-  columns_of<T>(call.b, call.columns, call.format, 1.0, &largest);
+  boxes_of<T>(call.a, call.rows, call.format, 1.0, &largest);
+  boxes_of<T>(call.b, call.columns, call.format, 1.0, &largest);
   const double limit = sizeof(T) == 4 ? 0x1p20 : 0x1p200;
   const bool far = largest > limit || (largest > 0.0 && largest < 1.0 / limit);
   const double scale = far ? std::ldexp(1.0, -std::clamp(std::ilogb(largest), -1000, 1000)) : 1.0;
-  const Columns<T> a = columns_of<T>(call.a, call.rows, call.format, scale, nullptr),
-                   b = columns_of<T>(call.b, call.columns, call.format, scale, nullptr);
+  const Boxes<T> all_a = boxes_of<T>(call.a, call.rows, call.format, scale, nullptr),
+                 all_b = boxes_of<T>(call.b, call.columns, call.format, scale, nullptr);
+  const Columns<T> a = all_a.columns(), b = all_b.columns();
   // A unit is some columns of one row: those columns stay in the cache for the rows that follow.
   constexpr std::size_t wide = 2048, tall = 16;
   const std::size_t across = divide_up(call.columns, wide), units = divide_up(call.rows, tall) * across;
@@ -198,7 +240,7 @@ bool run_matrix(const BoxMatrixCall& call, Interrupt& interrupt) {
       const Box<V> row{V::all(a.column(0)[i]), V::all(a.column(1)[i]), V::all(a.column(2)[i]), V::all(a.column(3)[i])};
       T* const there = call.out.side_by_side<T>(i * call.columns + j0, count);
       T* const to = there ? there : through;
-      const auto score = [&](std::size_t j, auto lanes) PYLOSS_INLINE_LAMBDA { return loss(row, b.load(j0 + j, lanes)).score; };
+      const auto score = [&](std::size_t j, auto lanes) PYLOSS_INLINE_LAMBDA { return loss.alone(row, b.load(j0 + j, lanes)); };
       if (there && large) {
         simd::for_each_aligned_pack(to, 0, count,
                                     [&](std::size_t j, auto lanes) PYLOSS_INLINE_LAMBDA { lanes.stream(to + j, score(j, lanes)); });
@@ -217,7 +259,14 @@ std::span<const Signature> box_losses() { return signatures(OfBoxes{}); }
 
 bool run_boxes(const BoxCall& call, Interrupt& interrupt, double& total) {
   return with_named(call.kind, OfBoxes{}, [&]<class Loss>() {
-    return call.grad ? run<Loss, true>(call, interrupt, total) : run<Loss, false>(call, interrupt, total);
+    const auto of_float = [](const View& view) { return !view || view.kind() == Kind::float32; };
+    const bool narrow = of_float(call.pred) && of_float(call.target) && of_float(call.grad);
+    const auto run_of = [&]<bool Grad>(std::bool_constant<Grad>) {
+      if (!narrow) return run<double, Loss, Grad, false>(call, interrupt, total);
+      if (call.format != BoxFormat::xyxy) return run<float, Loss, Grad, false>(call, interrupt, total);
+      return run<float, Loss, Grad, true>(call, interrupt, total);
+    };
+    return call.grad ? run_of(std::true_type{}) : run_of(std::false_type{});
   });
 }
 

@@ -785,7 +785,8 @@ class Worker {
     RowSums<T>& sums = *sums_[k];
     const auto for_each_block = [&](auto&& use) {
       for (std::size_t begin = 0; begin < classes_ && !stopped(begin); begin += row_block<T>) {
-        use(block_of(k, row, i, begin, std::min(row_block<T>, classes_ - begin)));
+        RowBlock<T> block = block_of(k, row, i, begin, std::min(row_block<T>, classes_ - begin));
+        use(block);
       }
     };
     T label_x = T{0};
@@ -800,7 +801,7 @@ class Worker {
     if (sums.label_alone()) {
       sums.add_label();
     } else {
-      for_each_block([&](RowBlock<T> block) {
+      for_each_block([&](RowBlock<T>& block) {
         if (derives) block.derive = streams_ ? Derive::outgoing : Derive::in_place, block.grad = whole + block.begin;
         sums.add(block);
       });

@@ -107,12 +107,12 @@ View::View(void* data, Kind kind, std::vector<Axis> axes) : data_(static_cast<ch
 }
 
 char* View::at(std::size_t i) const {
+  if (axes_.empty()) return data_;
   char* at = data_;
-  for (std::size_t axis = axes_.size(); axis-- > 0;) {
+  for (std::size_t axis = axes_.size(); --axis > 0; i /= axes_[axis].size) {
     at += static_cast<std::ptrdiff_t>(i % axes_[axis].size) * axes_[axis].stride;
-    i /= axes_[axis].size;
   }
-  return at;
+  return at + static_cast<std::ptrdiff_t>(i) * axes_[0].stride;
 }
 
 template <class Run>
@@ -132,7 +132,7 @@ void View::for_each_run(std::size_t begin, std::size_t count, Run&& run) const {
     return;
   }
   while (count > 0) {
-    const std::size_t length = std::min(count, inner.size - begin % inner.size);
+    const std::size_t length = std::min(count, inner.size - place(begin));
     run(at(begin), inner.stride, length);
     begin += length;
     count -= length;

@@ -28,82 +28,103 @@ PYLOSS_INLINE V ratio(V a, V b) {
   return select(b == 0.0, 0.0, a / b);
 }
 
-/// 1 / a, but finite: what it multiplies may be 0.
-template <class V>
-PYLOSS_INLINE V reciprocal(V a) {
-  return min(ratio(V(1.0), a), static_cast<double>(std::numeric_limits<typename V::Scalar>::max()));
-}
+/// a / b, and the finite number that stands for 1 / b in derivatives, by one division, since divisions are what takes the time.
+template <bool alone, class V>
+struct Fraction {
+  V value, inverse;
 
-/// The derivative of max(a, b) by a: of equals, half.
-template <class V>
-PYLOSS_INLINE V share(V a, V b) {
-  return select(a > b, 1.0, select(a == b, 0.5, 0.0));
-}
+  PYLOSS_INLINE Fraction(V a, V b) {
+    if constexpr (alone || !simd::has_fma) {
+      value = ratio(a, b), inverse = finite_inverse(b);
+      return;
+    }
+    inverse = 1.0 / b;
+    // What a product with the rounded inverse lacks is added: the quotient is rounded once, and that of equals 1.
+    const V near = a * inverse;
+    value = fma(fma(-near, b, a), inverse, near);
+    // Of 0, of numbers so small that their inverse is infinite, and of infinity.
+    const auto beyond = value != value;
+    if (bits_of(beyond) != 0) [[unlikely]] {
+      value = select(beyond, ratio(a, b), value), inverse = select(beyond, finite_inverse(b), inverse);
+    }
+  }
 
-/// One axis of two boxes: their lengths, what they share (at least 0), and what spans both; with the derivatives by the first's ends.
-template <class V>
-struct Extent {
-  V own, other, both, hull, between;  // `between` their centres
-  V both_low, both_high, hull_low, hull_high;
-
-  PYLOSS_INLINE Extent(V low, V high, V other_low, V other_high) {
-    own = high - low, other = other_high - other_low;
-    const V common = min(high, other_high) - max(low, other_low);
-    both = max(common, 0.0);
-    hull = max(high, other_high) - min(low, other_low);
-    between = 0.5 * ((low - other_low) + (high - other_high));
-    both_low = -share(low, other_low), both_high = share(other_high, high);
-    hull_low = -share(other_low, low), hull_high = share(high, other_high);
+ private:
+  static PYLOSS_INLINE V finite_inverse(V b) {
+    return min(ratio(V(1.0), b), static_cast<double>(std::numeric_limits<typename V::Scalar>::max()));
   }
 };
 
 enum class Kind { iou, giou, diou, ciou };
 
-/// The formulas of torchvision, inlined so that who wants no slopes does not pay for them. Their eps stands beside each area and each
-/// square of a length in a denominator.
+/// One axis of two boxes: their lengths, what they share (at least 0), what spans both, and from the other's centre to the first's; with
+/// the derivatives of the score by all these, which give those by the first's ends.
 template <Kind kind, class V>
+struct Axis {
+  V low, high, other_low, other_high;
+  V own = high - low, other = other_high - other_low, both = max(min(high, other_high) - max(low, other_low), 0.0);
+  V hull = max(high, other_high) - min(low, other_low), between = 0.5 * ((low - other_low) + (high - other_high));
+  V by_own = 0.0, by_both = 0.0, by_hull = 0.0, by_between = 0.0;
+
+  PYLOSS_INLINE V by_low() const {
+    const V slope = without(-by_own, by_both, low, other_low);
+    if constexpr (kind == Kind::iou) return slope;
+    return without(slope + 0.5 * by_between, by_hull, other_low, low);
+  }
+  PYLOSS_INLINE V by_high() const {
+    const V slope = without(by_own, -by_both, other_high, high);
+    if constexpr (kind == Kind::iou) return slope;
+    return without(slope + 0.5 * by_between, -by_hull, high, other_high);
+  }
+
+ private:
+  /// Less `all` where a > b, and half of it where a == b: max(a, b) then has half a derivative by either.
+  static PYLOSS_INLINE V without(V from, V all, V a, V b) {
+    const V half = 0.5 * all, some = select(a > b, from - half, from);
+    return select(a >= b, some - half, some);
+  }
+};
+
+/// The formulas of torchvision, inlined so that who wants the score alone does not pay for slopes. Their eps stands beside each area and
+/// each square of a length in a denominator.
+template <Kind kind, bool alone, class V>
 PYLOSS_INLINE BoxTerms<V> compare(const Box<V>& a, const Box<V>& b, double eps) {
-  const Extent<V> x(a.x1, a.x2, b.x1, b.x2), y(a.y1, a.y2, b.y1, b.y2);
-  const V area = x.both * y.both, whole = x.own * y.own + x.other * y.other - area, guarded = whole + eps, iou = ratio(area, guarded);
+  Axis<kind, V> x{a.x1, a.x2, b.x1, b.x2}, y{a.y1, a.y2, b.y1, b.y2};
+  const V area = x.both * y.both, whole = x.own * y.own + x.other * y.other - area;
+  const Fraction<alone, V> iou(area, whole + eps);
   const auto meet = (x.both > 0.0) & (y.both > 0.0);
-  // d iou = (d area (guarded + area) - area d own) / guarded², where own is the first's area.
-  const V inverse = reciprocal(guarded), by_area = select(meet, (1.0 + iou) * inverse, 0.0), by_own = -iou * inverse;
-  BoxTerms<V> to{.score = iou,
-                 .slope = {.x1 = by_area * y.both * x.both_low - by_own * y.own,
-                           .y1 = by_area * x.both * y.both_low - by_own * x.own,
-                           .x2 = by_area * y.both * x.both_high + by_own * y.own,
-                           .y2 = by_area * x.both * y.both_high + by_own * x.own}};
-  const auto add = [&](V score, V x1, V y1, V x2, V y2) {
-    to.score += score;
-    to.slope.x1 += x1, to.slope.y1 += y1, to.slope.x2 += x2, to.slope.y2 += y2;
-  };
+  // d iou = (d area (guarded + area) - area d own) / guarded², where own is the first's area and guarded the denominator.
+  V score = iou.value, by_area = (1.0 + iou.value) * iou.inverse, by_own = -iou.value * iou.inverse;
   if constexpr (kind == Kind::giou) {
     // Less the part of the hull that neither covers, (hull - whole) / hull.
-    const V hull = x.hull * y.hull, full = hull + eps, empty = ratio(hull - whole, full);
-    const V by_whole = reciprocal(full), by_hull = -(1.0 - empty) * by_whole, shared = select(meet, by_whole, 0.0);
-    add(-empty, by_hull * y.hull * x.hull_low - by_whole * y.own - shared * y.both * x.both_low,
-        by_hull * x.hull * y.hull_low - by_whole * x.own - shared * x.both * y.both_low,
-        by_hull * y.hull * x.hull_high + by_whole * y.own - shared * y.both * x.both_high,
-        by_hull * x.hull * y.hull_high + by_whole * x.own - shared * x.both * y.both_high);
+    const V hull = x.hull * y.hull;
+    const Fraction<alone, V> empty(hull - whole, hull + eps);
+    const V by_hull = (empty.value - 1.0) * empty.inverse;
+    score += -empty.value, by_area += -empty.inverse, by_own += empty.inverse;
+    x.by_hull = by_hull * y.hull, y.by_hull = by_hull * x.hull;
   }
   if constexpr (kind == Kind::diou || kind == Kind::ciou) {
     // Less the squared distance of the centres over the squared diagonal of the hull.
-    const V diagonal = x.hull * x.hull + y.hull * y.hull + eps;
-    const V away = ratio(x.between * x.between + y.between * y.between, diagonal), over = ratio(V(1.0), diagonal), fall = 2.0 * away * over;
-    add(-away, fall * x.hull * x.hull_low - over * x.between, fall * y.hull * y.hull_low - over * y.between,
-        fall * x.hull * x.hull_high - over * x.between, fall * y.hull * y.hull_high - over * y.between);
+    const Fraction<alone, V> away(x.between * x.between + y.between * y.between, x.hull * x.hull + y.hull * y.hull + eps);
+    const V over = 2.0 * away.inverse, fall = away.value * over;
+    score += -away.value;
+    x.by_hull = fall * x.hull, y.by_hull = fall * y.hull;
+    x.by_between = -over * x.between, y.by_between = -over * y.between;
   }
+  by_area = select(meet, by_area, 0.0);
+  x.by_both = by_area * y.both, y.by_both = by_area * x.both;
+  x.by_own = by_own * y.own, y.by_own = by_own * x.own;
   if constexpr (kind == Kind::ciou) {
     // Less alpha v, v = (2 angle / pi)², where alpha is held constant. The angle between the diagonals of both: a point has none.
     const V across = x.other * y.own - x.own * y.other, along = y.other * y.own + x.other * x.own;
     const V angle = atan(select(across == 0.0, 0.0, across / along));
     constexpr double over_pi = 0.63661977236758134308;
-    const V v = (over_pi * angle) * (over_pi * angle), alpha = ratio(v, 1.0 - iou + v + eps);
+    const V v = (over_pi * angle) * (over_pi * angle), alpha = ratio(v, 1.0 - iou.value + v + eps);
     const V turn = ratio(2.0 * over_pi * over_pi * alpha * angle, x.own * x.own + y.own * y.own);
-    const V by_x = turn * y.own, by_y = -turn * x.own;
-    add(-alpha * v, -by_x, -by_y, by_x, by_y);
+    score += -alpha * v;
+    x.by_own += turn * y.own, y.by_own += -turn * x.own;
   }
-  return to;
+  return {.score = score, .slope = {.x1 = x.by_low(), .y1 = y.by_low(), .x2 = x.by_high(), .y2 = y.by_high()}};
 }
 
 }  // namespace boxes
@@ -114,7 +135,11 @@ struct BoxScore {
 
   template <class V>
   PYLOSS_INLINE BoxTerms<V> operator()(const Box<V>& a, const Box<V>& b) const {
-    return boxes::compare<kind>(a, b, eps);
+    return boxes::compare<kind, false>(a, b, eps);
+  }
+  template <class V>
+  PYLOSS_INLINE V alone(const Box<V>& a, const Box<V>& b) const {
+    return boxes::compare<kind, true>(a, b, eps).score;
   }
 };
 

@@ -87,6 +87,7 @@ PYLOSS_INLINE void stream(float* to, NativeFloat a) { _mm512_stream_ps(to, a); }
 PYLOSS_INLINE void stream(double* to, NativeDouble a) { _mm512_stream_pd(to, a); }
 PYLOSS_INLINE NativeDouble widen_low(NativeFloat a) { return _mm512_maskz_cvtps_pd(0xff, _mm512_maskz_extractf32x8_ps(0xff, a, 0)); }
 PYLOSS_INLINE NativeDouble widen_high(NativeFloat a) { return _mm512_maskz_cvtps_pd(0xff, _mm512_maskz_extractf32x8_ps(0xff, a, 1)); }
+PYLOSS_INLINE NativeDouble load_widened(const float* from) { return _mm512_maskz_cvtps_pd(0xff, _mm256_loadu_ps(from)); }
 PYLOSS_INLINE unsigned sign_bits(NativeFloat a) { return _mm512_movepi32_mask(_mm512_castps_si512(a)); }
 PYLOSS_INLINE unsigned sign_bits(NativeDouble a) { return _mm512_movepi64_mask(_mm512_castpd_si512(a)); }
 PYLOSS_INLINE NativeWords product_of_low_halves(NativeWords a, NativeWords b) {
@@ -109,6 +110,7 @@ PYLOSS_INLINE void stream(float* to, NativeFloat a) { _mm256_stream_ps(to, a); }
 PYLOSS_INLINE void stream(double* to, NativeDouble a) { _mm256_stream_pd(to, a); }
 PYLOSS_INLINE NativeDouble widen_low(NativeFloat a) { return _mm256_cvtps_pd(_mm256_castps256_ps128(a)); }
 PYLOSS_INLINE NativeDouble widen_high(NativeFloat a) { return _mm256_cvtps_pd(_mm256_extractf128_ps(a, 1)); }
+PYLOSS_INLINE NativeDouble load_widened(const float* from) { return _mm256_cvtps_pd(_mm_loadu_ps(from)); }
 PYLOSS_INLINE unsigned sign_bits(NativeFloat a) { return static_cast<unsigned>(_mm256_movemask_ps(a)); }
 PYLOSS_INLINE unsigned sign_bits(NativeDouble a) { return static_cast<unsigned>(_mm256_movemask_pd(a)); }
 PYLOSS_INLINE NativeWords product_of_low_halves(NativeWords a, NativeWords b) {
@@ -131,6 +133,9 @@ PYLOSS_INLINE void stream(float* to, NativeFloat a) { _mm_stream_ps(to, a); }
 PYLOSS_INLINE void stream(double* to, NativeDouble a) { _mm_stream_pd(to, a); }
 PYLOSS_INLINE NativeDouble widen_low(NativeFloat a) { return _mm_cvtps_pd(a); }
 PYLOSS_INLINE NativeDouble widen_high(NativeFloat a) { return _mm_cvtps_pd(_mm_movehl_ps(a, a)); }
+PYLOSS_INLINE NativeDouble load_widened(const float* from) {
+  return _mm_cvtps_pd(_mm_castsi128_ps(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from))));
+}
 PYLOSS_INLINE unsigned sign_bits(NativeFloat a) { return static_cast<unsigned>(_mm_movemask_ps(a)); }
 PYLOSS_INLINE unsigned sign_bits(NativeDouble a) { return static_cast<unsigned>(_mm_movemask_pd(a)); }
 PYLOSS_INLINE NativeWords product_of_low_halves(NativeWords a, NativeWords b) {
@@ -153,6 +158,7 @@ PYLOSS_INLINE void stream(float* to, NativeFloat a) { std::memcpy(to, &a, sizeof
 PYLOSS_INLINE void stream(double* to, NativeDouble a) { std::memcpy(to, &a, sizeof a); }
 PYLOSS_INLINE NativeDouble widen_low(NativeFloat a) { return vcvt_f64_f32(vget_low_f32(a)); }
 PYLOSS_INLINE NativeDouble widen_high(NativeFloat a) { return vcvt_high_f64_f32(a); }
+PYLOSS_INLINE NativeDouble load_widened(const float* from) { return vcvt_f64_f32(vld1_f32(from)); }
 PYLOSS_INLINE unsigned sign_bits(NativeFloat a) {
   const uint32x4_t signs = vshrq_n_u32(vreinterpretq_u32_f32(a), 31);
   return vgetq_lane_u32(signs, 0) | vgetq_lane_u32(signs, 1) << 1 | vgetq_lane_u32(signs, 2) << 2 | vgetq_lane_u32(signs, 3) << 3;

@@ -72,6 +72,22 @@ struct Pack {
   static PYLOSS_INLINE Pack from_bits(Integers i) { return std::bit_cast<Native<T>>(i); }
 };
 
+/// As many numbers of the same type, or float32 for float64, converted.
+template <class T>
+PYLOSS_INLINE void load_as(const T* from, Pack<T>& to) {
+  to = Pack<T>::load(from);
+}
+PYLOSS_INLINE void load_as(const float* from, Pack<double>& to) { to = load_widened(from); }
+template <class T>
+PYLOSS_INLINE void store_as(T* to, Pack<T> a) {
+  a.store(to);
+}
+PYLOSS_INLINE void store_as(float* to, Pack<double> a) {
+  using Half [[gnu::vector_size(native_bytes / 2)]] = float;
+  const Half narrow = __builtin_convertvector(a.v, Half);
+  std::memcpy(to, &narrow, sizeof narrow);
+}
+
 /// Every lane the same integer.
 template <class T>
 PYLOSS_INLINE Native<IntegerOf<T>> integers(IntegerOf<T> i) {
