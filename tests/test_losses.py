@@ -233,6 +233,23 @@ def test_geman_mcclure_of_any_width(dtype, c):
             assert_allclose(each, want.astype(dtype), rtol=1e-6 if dtype == np.float32 else 1e-13, atol=2 * least)
 
 
+@pytest.mark.parametrize("c", [1e-20, 4.685, 1e10, 1e18, 3e35])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_tukey_of_any_width(dtype, c):
+    """Also close to c, where what is left of the gradient is what the residual lacks to it."""
+    shares = np.array([0.1, -0.5, 0.999, 0.999999, -1.001, 7.0])
+    pred = np.array([0.0, 1e-10, 0.3, 1.5, -4.6849, 4.68501, 1e10, *(c * shares)], dtype)
+    value, grad, hess = pl.Tukey(c=c).value_grad_hess(pred, np.zeros_like(pred), reduction="none")
+    width = np.longdouble(c)
+    r = np.clip(pred.astype(np.longdouble), -width, width)
+    left = (width - abs(r)) * (width + abs(r)) / width**2
+    close, tiny = 1e-6 if dtype == np.float32 else 1e-13, np.finfo(dtype).tiny
+    with np.errstate(over="ignore", under="ignore"):
+        assert_allclose(value, (r * r / 6 * (1 + left + left * left)).astype(dtype), rtol=close, atol=tiny)
+        assert_allclose(grad, (r * left**2).astype(dtype), rtol=close, atol=tiny)
+        assert_allclose(hess, (left * (left - 4 * (r / width) ** 2)).astype(dtype), rtol=4 * close, atol=close)
+
+
 @pytest.mark.parametrize(
     "kind",
     ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "longlong", "ulonglong"],

@@ -188,8 +188,12 @@ struct Tukey {
 
   template <class V>
   Terms<V> operator()(V pred, V target) const {
-    const V r = pred - target, a = min(abs(r) / c, 1.0), u = a * a, v = (1.0 - a) * (1.0 + a);
-    return {.value = (c * c / 6.0) * (u * (1.0 + v + v * v)), .grad = select(v == 0.0, 0.0, r * v * v), .hess = v * (v - 4.0 * u)};
+    // c in two parts: what r lacks to it keeps its digits. And squares of the clipped residual, not of its share of c, which may be
+    // subnormal where the loss is not.
+    const double rest = sizeof(typename V::Scalar) == 4 ? c - static_cast<double>(static_cast<float>(c)) : 0.0;
+    const V r = pred - target, size = min(abs(r), c), lack = select(size < c, c - size + rest, 0.0 * size);
+    const V a = over(size, c), v = over(lack, c) * (1.0 + a);
+    return {.value = size * (1.0 / 6.0) * size * (1.0 + v + v * v), .grad = turn(size, r) * v * v, .hess = v * (v - 4.0 * a * a)};
   }
 };
 
