@@ -233,7 +233,7 @@ def test_geman_mcclure_of_any_width(dtype, c):
             assert_allclose(each, want.astype(dtype), rtol=1e-6 if dtype == np.float32 else 1e-13, atol=2 * least)
 
 
-@pytest.mark.parametrize("c", [1e-20, 4.685, 1e10, 1e18, 3e35])
+@pytest.mark.parametrize("c", [1e-50, 1e-42, 1e-20, 4.685, 1e10, 1e18, 3e35])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_tukey_of_any_width(dtype, c):
     """Also close to c, where what is left of the gradient is what the residual lacks to it."""
@@ -248,6 +248,14 @@ def test_tukey_of_any_width(dtype, c):
         assert_allclose(value, (r * r / 6 * (1 + left + left * left)).astype(dtype), rtol=close, atol=tiny)
         assert_allclose(grad, (r * left**2).astype(dtype), rtol=close, atol=tiny)
         assert_allclose(hess, (left * (left - 4 * (r / width) ** 2)).astype(dtype), rtol=4 * close, atol=close)
+
+
+def test_tukey_wider_than_its_type():
+    pred = np.array([0.0, 1.0, -1e10], np.float32)
+    value, grad, hess = pl.Tukey(c=1e39).value_grad_hess(pred, np.zeros_like(pred), reduction="none")
+    assert_allclose(value, pred.astype(np.float64) ** 2 / 2, rtol=1e-6)
+    assert_allclose(grad, pred, rtol=1e-6)
+    assert_allclose(hess, np.ones(3), rtol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -584,6 +584,17 @@ def test_boxes_of_other_shapes(case):
 
 
 @of_class[BoxLoss]
+def test_boxes_of_two_types(case, dtype):
+    """Each pair of types has a path of its own; the numbers are those of float64 throughout."""
+    narrow = dtype if dtype.itemsize == 2 else np.dtype("f4")
+    pred, target = (each.astype(np.float32) for each in case.draw(1000, narrow))
+    want = case.loss().value_and_grad(pred.astype(np.float64), target.astype(np.float64), reduction="none")
+    for one, other in ((pred, target.astype(dtype)), (pred.astype(np.float64), target.astype(dtype))):
+        got = case.loss().value_and_grad(one, other, reduction="none")
+        assert_same_bits(tuple(full.astype(each.dtype) for full, each in zip(want, got, strict=True)), got)
+
+
+@of_class[BoxLoss]
 def test_a_box_does_not_see_its_neighbours(case, dtype):
     pred, target = case.draw(1000, dtype)
     whole = case.loss().value_and_grad(pred, target, reduction="none")

@@ -92,17 +92,17 @@ void put_together(Columns<T> from, std::size_t count, T* to) {
   for (std::size_t i = 0; i < count; ++i) to[4 * i] = x1[i], to[4 * i + 1] = y1[i], to[4 * i + 2] = x2[i], to[4 * i + 3] = y2[i];
 }
 
-/// What one thread needs of its own: columns of T, the type of the corners and slopes.
+/// What one thread needs of its own, in columns of T.
 template <class T>
 struct Scratch {
   static constexpr std::size_t block = block_size<T>;
 
-  Buffer<T> corners{12 * block}, rows{4 * block}, leaving{4 * block};
+  Buffer<T> coordinates{12 * block}, rows{4 * block}, leaving{4 * block};
   Buffer<double> weight{block}, value{block};
   Outgoing<T> outgoing;
 
   /// Of pred, target and the slopes; a stride that the compiler knows, so that each takes one register of the loop.
-  Columns<T> columns(std::size_t i) const { return {corners.data() + i * 4 * block, block}; }
+  Columns<T> columns(std::size_t i) const { return {coordinates.data() + i * 4 * block, block}; }
 
   /// Reads boxes [begin, begin + count). Returns where they lie if that is as T side by side, otherwise null.
   const T* read(const View& view, std::size_t begin, std::size_t count, Columns<T> to) {
@@ -112,7 +112,7 @@ struct Scratch {
     return there;
   }
 
-  /// Large results leave while the next ones are computed.
+  /// Large results of T that lie side by side leave while the next ones are computed.
   void write(const View& view, std::size_t begin, std::size_t count, Columns<T> from, bool large) {
     T* const there = view.side_by_side<T>(4 * begin, 4 * count);
     put_together(from, count, there && !large ? there : rows.data());

@@ -106,10 +106,10 @@ PYLOSS_INLINE BoxTerms<V> compare(const Box<V>& a, const Box<V>& b, double eps) 
   if constexpr (kind == Kind::diou || kind == Kind::ciou) {
     // Less the squared distance of the centres over the squared diagonal of the hull.
     const Fraction<alone, V> away(x.between * x.between + y.between * y.between, x.hull * x.hull + y.hull * y.hull + eps);
-    const V over = 2.0 * away.inverse, fall = away.value * over;
+    const V over = away.inverse, fall = 2.0 * (away.value * over);
     score += -away.value;
     x.by_hull = fall * x.hull, y.by_hull = fall * y.hull;
-    x.by_between = -over * x.between, y.by_between = -over * y.between;
+    x.by_between = -2.0 * (over * x.between), y.by_between = -2.0 * (over * y.between);
   }
   by_area = select(meet, by_area, 0.0);
   x.by_both = by_area * y.both, y.by_both = by_area * x.both;

@@ -190,9 +190,11 @@ struct Tukey {
   Terms<V> operator()(V pred, V target) const {
     // c in two parts: what r lacks to it keeps its digits. And squares of the clipped residual, not of its share of c, which may be
     // subnormal where the loss is not.
-    const double rest = sizeof(typename V::Scalar) == 4 ? c - static_cast<double>(static_cast<float>(c)) : 0.0;
-    const V r = pred - target, size = min(abs(r), c), lack = select(size < c, c - size + rest, 0.0 * size);
-    const V a = over(size, c), v = over(lack, c) * (1.0 + a);
+    using T = typename V::Scalar;
+    constexpr double least = std::numeric_limits<T>::denorm_min(), most = std::numeric_limits<T>::max();
+    const double whole = c < least ? least : c > most ? most : c, width = static_cast<double>(static_cast<T>(whole)), rest = whole - width;
+    const V r = pred - target, size = min(abs(r), width), lack = select(size < width, width - size + rest, 0.0 * size);
+    const V a = over(size, width), v = over(lack, width) * (1.0 + a);
     return {.value = size * (1.0 / 6.0) * size * (1.0 + v + v * v), .grad = turn(size, r) * v * v, .hess = v * (v - 4.0 * a * a)};
   }
 };
